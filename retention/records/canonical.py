@@ -1,0 +1,81 @@
+"""Canonical bytes: RFC 8785 JSON, with the house rules that keep every reader in agreement.
+
+Floats never appear, and integers beyond 2^53-1 are refused (they travel as strings), so every
+language reads the same value. Encoding is done by the `rfc8785` library.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import rfc8785
+
+from retention.records.errors import MalformedRecord
+
+MAX_SAFE_INTEGER = 2**53 - 1
+MAX_DEPTH = 12
+
+Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
+
+
+def canonical_bytes(value: object) -> bytes:
+    """Return the RFC 8785 bytes of a JSON value without floats.
+
+    Raises MalformedRecord naming the path of a float, an unsafe integer, a foreign type or
+    nesting deeper than MAX_DEPTH.
+    """
+    _check(value, "$", 0)
+    return rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+def parse_json(raw: bytes, *, limit: int) -> Json:
+    """Read JSON of at most `limit` bytes, refusing floats, duplicate keys and deep nesting."""
+    if len(raw) > limit:
+        raise MalformedRecord(f"JSON of {len(raw)} bytes; at most {limit} are allowed")
+    try:
+        value = json.loads(
+            raw, parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique
+        )
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as exc:
+        raise MalformedRecord(f"not JSON: {exc}") from exc
+    _check(value, "$", 0)
+    return value  # type: ignore[no-any-return]
+
+
+def digest_of(value: object) -> str:
+    """Return the SHA-256 of the canonical bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+def _check(value: object, path: str, depth: int) -> None:
+    if depth > MAX_DEPTH:
+        raise MalformedRecord(f"{path[:80]}: nested deeper than {MAX_DEPTH}")
+    if value is None or isinstance(value, bool | str):
+        return
+    if isinstance(value, int):
+        if abs(value) > MAX_SAFE_INTEGER:
+            raise MalformedRecord(f"{path}: integer beyond 2^53-1; write it as a string")
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise MalformedRecord(f"{path}: key {key!r} is not a string")
+            _check(item, f"{path}.{key}", depth + 1)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]", depth + 1)
+    else:
+        raise MalformedRecord(f"{path}: {type(value).__name__} has no canonical form")
+
+
+def _refuse_float(text: str) -> Any:
+    raise MalformedRecord(f"number {text[:40]} is not an integer; write it as a string")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise MalformedRecord("an object names the same key twice")
+    return found

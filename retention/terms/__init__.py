@@ -1,0 +1,1 @@
+"""What both sides are bound by: reasons, wire messages, signed commands."""

@@ -1,0 +1,115 @@
+"""The one registry of reason codes: Chinese first, English beside it, and what to do now.
+
+API, command line, pages and receipts read this table; no other place words a reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A stable code, what happened (zh, en) and what to do now (zh, en)."""
+
+    code: str
+    zh: str
+    en: str
+    do_zh: str
+    do_en: str
+
+
+_NONE = ("", "")
+_OTHER = ("请换一种方式核验", "Use another way to verify")
+_AGAIN = ("请重新核验", "Verify again")
+
+REASONS: tuple[Reason, ...] = (
+    # identity: capture and quality
+    Reason("MATCH", "人证相符", "The person matches the reference", *_NONE),
+    Reason("NO_FACE", "画面中没有人脸", "No face in view", "请看镜头", "Look at the camera"),
+    Reason("MULTIPLE_FACES", "画面中有多张人脸", "Several faces in view", "请一人面对镜头",
+           "One person only, please"),
+    Reason("FACE_TOO_SMALL", "距离太远", "The face is too small", "请靠近一些", "Come closer"),
+    Reason("POSE", "没有正对镜头", "The head is turned too far", "请正对镜头",
+           "Face the camera"),
+    Reason("BLURRED", "画面模糊", "The picture is blurred", "请稍停不动", "Hold still"),
+    Reason("TOO_DARK", "光线太暗", "Too dark", "请到亮处", "Move to the light"),
+    Reason("TOO_BRIGHT", "光线太亮", "Too bright", "请避开强光", "Avoid the strong light"),
+    Reason("PARTLY_OUT_OF_FRAME", "人脸不完整", "The face is partly out of frame",
+           "请移到画面中间", "Move to the middle"),
+    # identity: decision
+    Reason("MISMATCH", "与参保人身份不符", "The person does not match the reference", *_OTHER),
+    Reason("INCONCLUSIVE", "无法确定是否本人", "Not clear enough to decide", *_OTHER),
+    Reason("STATIC_INPUT", "画面没有变化", "The picture does not move", *_OTHER),
+    Reason("PLANAR_MOTION", "需要换一种方式核验", "The motion is that of a flat picture", *_OTHER),
+    Reason("LIVENESS_NOT_ASSESSED", "活体检测未能完成", "Liveness could not be assessed", *_OTHER),
+    Reason("DEADLINE", "核验超时", "The attempt ran out of time", *_AGAIN),
+    Reason("FACE_CHANGED", "核验中人脸发生变化", "The face changed during the attempt", *_AGAIN),
+    Reason("INTERNAL_ERROR", "核验出错", "The check failed inside", *_OTHER),
+    Reason("VERIFIER_UNAVAILABLE", "人脸核验暂不可用", "Face verification is not available",
+           *_OTHER),
+    Reason("CAMERA_UNAVAILABLE", "摄像头不可用", "The camera is not available", *_OTHER),
+    Reason("REFERENCE_MISSING", "没有可比对的照片", "No reference is enrolled", *_OTHER),
+    Reason("REFERENCE_EXPIRED", "比对照片已过期", "The reference has expired", *_OTHER),
+    Reason("CONTRACT_MISMATCH", "比对照片需要重新采集", "The reference belongs to another model",
+           *_OTHER),
+    Reason("NO_CONSENT", "没有人脸核验同意", "No consent to face verification", *_OTHER),
+    Reason("DOCUMENT_ATTESTED", "药师已核对证件", "A pharmacist compared the document", *_NONE),
+    Reason("ATTEMPTS_EXHAUSTED", "核验次数已用完", "No attempts left", *_OTHER),
+    # gate
+    Reason("NO_DECISION", "尚未核验身份", "No identity decision yet", "请先核验身份",
+           "Verify the identity first"),
+    Reason("RECEIPT_NOT_ACCEPT", "身份核验未通过", "The identity decision is not ACCEPT", *_OTHER),
+    Reason("RECEIPT_EXPIRED", "身份核验已过期", "The decision receipt has expired", *_AGAIN),
+    Reason("RECEIPT_OTHER_SESSION", "凭据属于另一笔业务", "The receipt is of another session",
+           *_AGAIN),
+    Reason("RECEIPT_OTHER_CLAIM", "凭据属于另一参保人", "The receipt is of another claim", *_AGAIN),
+    Reason("BASKET_EMPTY", "没有药品清单", "No basket", "请录入购药清单", "Enter the basket"),
+    Reason("BASKET_CHANGED", "清单已变更，授权作废", "The basket changed; the authorisation is void",
+           "请重新授权", "Authorise again"),
+    Reason("PRESCRIPTION_MISSING", "处方药缺少处方", "A prescription line has no prescription",
+           "请关联处方", "Attach the prescription"),
+    Reason("PRESCRIPTION_EXPIRED", "处方已过期", "The prescription has expired", "请更换处方",
+           "Use another prescription"),
+    Reason("PRESCRIPTION_OTHER_PATIENT", "处方与参保人不一致",
+           "The prescription is of another patient", "请核对处方", "Check the prescription"),
+    Reason("PROXY_FORM_INCOMPLETE", "代购登记表不完整", "The proxy form is incomplete",
+           "请补全登记表", "Complete the form"),
+    Reason("PROXY_NOT_VERIFIED", "尚未核验代购人", "The purchaser is not verified",
+           "请核验代购人", "Verify the purchaser"),
+    Reason("AUTHORISATION_MISSING", "没有结算授权", "There is no authorisation", "请先授权",
+           "Authorise first"),
+    Reason("AUTHORISATION_EXPIRED", "结算授权已过期", "The authorisation has expired",
+           "请重新授权", "Authorise again"),
+    Reason("AUTHORISATION_USED", "授权已使用", "The authorisation has been used", *_NONE),
+    Reason("SETTLEMENT_UNKNOWN", "结算结果未知，正在冲正", "The result is unknown and is reversed",
+           "请稍候再试", "Wait, then try again"),
+    Reason("SETTLEMENT_REFUSED", "医保平台拒绝结算", "The platform refused the settlement",
+           "请自费或稍后再试", "Pay privately or try later"),
+    Reason("SETTLEMENT_MODE", "结算方式不符", "This node does not settle in that way",
+           "请检查配置", "Check the configuration"),
+    # session and terminal
+    Reason("SESSION_UNKNOWN", "没有这笔业务", "No such session", *_NONE),
+    Reason("SESSION_CLOSED", "业务已关闭", "The session is closed", "请新开业务",
+           "Open a new session"),
+    Reason("INVALID_REQUEST", "请求内容有误", "The request is not valid", "请检查所列字段",
+           "Check the fields named"),
+    Reason("TOO_LARGE", "请求内容过大", "The request is too large", *_NONE),
+    Reason("UNAUTHENTICATED", "终端未配对", "The terminal is not paired", "请先配对终端",
+           "Pair the terminal"),
+    Reason("FORBIDDEN", "没有权限", "Not permitted", *_NONE),
+    Reason("NOT_FOUND", "没有这一地址", "No such address", *_NONE),
+    Reason("PAIRING_REFUSED", "配对码无效", "The pairing code is not valid", "请重新生成配对码",
+           "Make a new code"),
+    Reason("PHARMACIST_REFUSED", "药师凭证无效", "The pharmacist's credential is not valid",
+           "请药师重新输入", "Ask the pharmacist again"),
+    Reason("IMAGE_REFUSED", "照片不合格", "The picture is not usable", "请更换照片",
+           "Use another picture"),
+    Reason("STORAGE_UNAVAILABLE", "本机存储不可用", "The node cannot write to its disk",
+           "请联系管理员", "Call the administrator"),
+    Reason("NODE_UNKNOWN", "没有这一节点", "No such node", *_NONE),
+    Reason("NOT_SIMULATED", "真实摄像头录像暂不上传", "Footage of real cameras is not uploaded yet",
+           *_NONE),
+)  # fmt: skip
+
+BY_CODE: dict[str, Reason] = {reason.code: reason for reason in REASONS}
