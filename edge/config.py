@@ -1,0 +1,158 @@
+"""The configuration of a node: one pydantic tree, read from TOML. Unknown keys are refused.
+
+A legal floor cannot be configured away: where a duty sets a number, the field's range begins there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from retention.configfile import load
+from retention.keyfiles import KeyDirectory
+from retention.records.clock import SystemClock
+from retention.records.fields import Code, Frozen
+from retention.records.ids import SystemIds
+from retention.records.payloads import SceneRole
+from retention.store.database import NodeIdentity, NodeStore
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+MAX_SOCKET_PATH = 100
+
+
+class NodeConfig(Frozen):
+    """[node]: whose node this is and where its data lies."""
+
+    agency: Code
+    pharmacy: Code
+    node: Code
+    data: Path
+
+
+class CentralConfig(Frozen):
+    """[central]: where records go. `server_key` is central's CURVE key (Z85), `signing_key` hex."""
+
+    endpoint: Annotated[str, Field(pattern=r"^tcp://.+:\d+$")]
+    server_key: Annotated[str, Field(min_length=40, max_length=40)]
+    signing_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    checkpoint_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    window: Annotated[int, Field(ge=1, le=5000)] = 500
+
+
+class CameraConfig(Frozen):
+    """[[cameras]]: one RTSP camera. Footage of a `simulated` one may leave the node."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+    scene_role: SceneRole
+    url: Annotated[str, Field(pattern=r"^rtsps?://.+")]
+    transport: Literal["tcp", "udp"] = "tcp"
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    simulated: bool = False
+
+
+class RecordingConfig(Frozen):
+    """[recording]: how footage is cut."""
+
+    segment_seconds: Annotated[float, Field(ge=2, le=600)] = 60.0
+
+
+class VerificationConfig(Frozen):
+    """[verification]: the counter's face check. `camera` films the person at the counter."""
+
+    camera: str
+    models: Path | None = None
+    policy: Path | None = None
+    receipt_seconds: Annotated[float, Field(gt=0, le=600)] = 600.0
+    attempts: Annotated[int, Field(ge=1, le=5)] = 3
+    reference_days: Annotated[int, Field(ge=1, le=3650)] = 365
+
+
+class SessionConfig(Frozen):
+    """[session]: what belongs to a dispensing session."""
+
+    pre_roll_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
+    post_roll_seconds: Annotated[float, Field(ge=0, le=600)] = 30.0
+    authorisation_seconds: Annotated[float, Field(gt=0, le=600)] = 600.0
+
+
+class TerminalConfig(Frozen):
+    """[terminal]: the HTTP API. Loopback is plain; the LAN listener is always TLS."""
+
+    port: Port = 7311
+    lan_host: str | None = None
+    lan_port: Port = 7312
+
+
+class SettlementConfig(Frozen):
+    """[settlement]: who settles. External: the pharmacy's own system settles and reports."""
+
+    mode: Literal["external", "node"] = "external"
+    platform_url: str | None = None
+    timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+    @model_validator(mode="after")
+    def _node_mode_needs_a_platform(self) -> Self:
+        if self.mode == "node" and self.platform_url is None:
+            raise ValueError("mode 'node' needs platform_url")
+        return self
+
+
+class EdgeConfig(Frozen):
+    """The whole file."""
+
+    node: NodeConfig
+    central: CentralConfig | None = None
+    cameras: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=64)]
+    recording: RecordingConfig = RecordingConfig()
+    verification: VerificationConfig
+    session: SessionConfig = SessionConfig()
+    terminal: TerminalConfig = TerminalConfig()
+    settlement: SettlementConfig = SettlementConfig()
+
+    @model_validator(mode="after")
+    def _cameras_are_told_apart(self) -> Self:
+        ids = [camera.id for camera in self.cameras]
+        twice = next((id_ for id_ in ids if ids.count(id_) > 1), None)
+        if twice is not None:
+            raise ValueError(f"camera id {twice!r} is used twice")
+        if self.verification.camera not in ids:
+            raise ValueError(
+                f"verification.camera {self.verification.camera!r} is none of {', '.join(ids)}"
+            )
+        return self
+
+    @property
+    def identity(self) -> NodeIdentity:
+        return NodeIdentity(self.node.agency, self.node.pharmacy, self.node.node)
+
+    @property
+    def footage_root(self) -> Path:
+        return self.node.data / "footage"
+
+    def camera(self, camera_id: str) -> CameraConfig:
+        return next(camera for camera in self.cameras if camera.id == camera_id)
+
+    def keys(self) -> KeyDirectory:
+        return KeyDirectory(self.node.data / "keys")
+
+    def open_store(self) -> NodeStore:
+        """Open the node's database for this process."""
+        return NodeStore(self.node.data / "node.sqlite3", self.identity, SystemClock(), SystemIds())
+
+    def socket(self, name: str) -> str:
+        """Return the ZeroMQ address of a process's local socket; short enough for the kernel."""
+        path = self.node.data / "run" / name
+        if len(str(path)) > MAX_SOCKET_PATH:
+            short = hashlib.sha256(str(self.node.data.resolve()).encode()).hexdigest()[:12]
+            path = Path(tempfile.gettempdir()) / f"countersight-{short}" / name
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return f"ipc://{path}"
+
+
+def load_config(path: Path) -> EdgeConfig:
+    """Read a node's configuration. Raises ConfigRefused with one line."""
+    return load(path, EdgeConfig)

@@ -1,0 +1,1 @@
+"""The process that looks at faces. Embeddings and pictures never leave it."""

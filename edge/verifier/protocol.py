@@ -1,0 +1,71 @@
+"""What the terminal asks of the verifier process, over a local socket, and what comes back.
+
+The verifier appends the decision's record itself before it answers, so a terminal that dies in
+between loses nothing but the answer. Pictures go in, receipts come out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from retention.records.fields import Code, Count, Digest, Frozen, Id, Text
+from retention.records.payloads import IdentityDecided
+
+MAX_PICTURE_BYTES = 8 * 1024 * 1024
+
+
+class VerifyFace(Frozen):
+    """Run one attempt at the counter's camera now."""
+
+    do: Literal["verify"] = "verify"
+    session: Id
+    counter: Code
+    claim_digest: Digest
+    subject_ref: Digest
+    subject_role: Literal["patient", "proxy"]
+    attempt: Count
+
+
+class Enrol(Frozen):
+    """Make a reference of a picture (second frame: the image file's bytes)."""
+
+    do: Literal["enrol"] = "enrol"
+    person_ref: Digest
+    consent: Id
+    counter: Code
+    source: Code
+
+
+class Decided(Frozen):
+    answer: Literal["decided"] = "decided"
+    decided: IdentityDecided
+
+
+class Enrolled(Frozen):
+    answer: Literal["enrolled"] = "enrolled"
+    reference: Id
+    expires_at: Annotated[str, Field(max_length=40)]
+
+
+class EnrolmentRefused(Frozen):
+    answer: Literal["refused"] = "refused"
+    code: Code
+    detail: Text
+
+
+class VerifierUnavailable(Exception):
+    """The verifier process did not answer in time or is not running."""
+
+
+class Verifier(Protocol):
+    """The terminal's view of the verifier."""
+
+    def verify(self, request: VerifyFace) -> IdentityDecided:
+        """Return the recorded, signed decision. Raises VerifierUnavailable."""
+        ...
+
+    def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:
+        """Store a sealed reference. Raises VerifierUnavailable."""
+        ...

@@ -1,0 +1,64 @@
+"""Reading a TOML configuration file into one frozen pydantic tree.
+
+Unknown keys are refused. A refusal is one line: file, key, what was found, what is allowed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from retention.records.envelope import first_error
+from retention.records.errors import UsageError
+
+Tree = TypeVar("Tree", bound=BaseModel)
+
+
+class ConfigRefused(UsageError):
+    """A configuration file that cannot be used."""
+
+
+def load(path: Path, tree: type[Tree]) -> Tree:
+    """Read and check a configuration file. Raises ConfigRefused."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as exc:
+        raise ConfigRefused(f"{path}: {exc.strerror}") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigRefused(f"{path}: not TOML: {exc}") from exc
+    try:
+        return tree.model_validate(values)
+    except ValidationError as exc:
+        raise ConfigRefused(f"{path}: {_explain(exc, tree)}") from exc
+
+
+def _explain(exc: ValidationError, tree: type[BaseModel]) -> str:
+    error = exc.errors(include_url=False)[0]
+    if error["type"] != "extra_forbidden":
+        return first_error(exc)
+    *parents, key = error["loc"]
+    allowed = _keys_at(tree, [part for part in parents if isinstance(part, str)])
+    where = ".".join(str(part) for part in error["loc"])
+    return f"{where}: unknown key {key!r}; allowed here: {', '.join(allowed)}"
+
+
+def _keys_at(tree: type[BaseModel], parents: list[str]) -> list[str]:
+    for parent in parents:
+        found = _model_in(tree.model_fields[parent].annotation)
+        if found is None:
+            return []
+        tree = found
+    return sorted(tree.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for part in getattr(annotation, "__args__", ()):
+        found = _model_in(part)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,127 @@
+"""The tables of a node's database, as an ordered list of migrations.
+
+Times are microseconds since the Unix epoch, UTC. A migration that has shipped is never edited.
+What a record already says is not said again in a column, except to find or to order it.
+"""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE node (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        agency TEXT NOT NULL, pharmacy TEXT NOT NULL, node TEXT NOT NULL,
+        database_id TEXT NOT NULL
+    ) STRICT;
+
+    -- The log: every record in order, its canonical bytes and its leaf hash. A record of a sent
+    -- kind is also its own outbox row: it is owed to central until `uplink.acked_sent` passes it.
+    CREATE TABLE log (
+        sequence INTEGER PRIMARY KEY,
+        sent_sequence INTEGER UNIQUE,
+        id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        session TEXT,
+        occurred_at INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        leaf BLOB NOT NULL CHECK (length(leaf) = 32)
+    ) STRICT;
+    CREATE INDEX log_session ON log (session, sequence) WHERE session IS NOT NULL;
+    CREATE INDEX log_kind ON log (kind, sequence);
+
+    CREATE TABLE frontier (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        size INTEGER NOT NULL, sent_count INTEGER NOT NULL, hashes BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO frontier VALUES (1, 0, 0, x'');
+
+    CREATE TABLE uplink (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        acked_sent INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO uplink VALUES (1, 0);
+
+    CREATE TABLE checkpoints (
+        tree_size INTEGER PRIMARY KEY,
+        body BLOB NOT NULL,
+        made_at INTEGER NOT NULL,
+        countersigned BLOB
+    ) STRICT;
+
+    -- Footage. A segment row is written in the same transaction as its `segment.sealed` record.
+    CREATE TABLE runs (
+        id TEXT PRIMARY KEY, camera TEXT NOT NULL, scene_role TEXT NOT NULL, codec TEXT NOT NULL,
+        started_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE segments (
+        id TEXT PRIMARY KEY,
+        camera TEXT NOT NULL, scene_role TEXT NOT NULL, run TEXT NOT NULL, ordinal INTEGER NOT NULL,
+        started_at INTEGER NOT NULL, ended_at INTEGER NOT NULL,
+        bytes INTEGER NOT NULL, codec TEXT NOT NULL,
+        file_sha256 TEXT NOT NULL, chunk_root TEXT NOT NULL,
+        path TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL CHECK (state IN ('sealed', 'tombstoned')),
+        sequence INTEGER NOT NULL REFERENCES log (sequence),
+        UNIQUE (run, ordinal)
+    ) STRICT;
+    CREATE INDEX segments_time ON segments (camera, started_at);
+
+    CREATE TABLE gaps (
+        id TEXT PRIMARY KEY,
+        camera TEXT NOT NULL, scene_role TEXT NOT NULL,
+        started_at INTEGER NOT NULL, ended_at INTEGER,
+        cause TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX gaps_time ON gaps (camera, started_at);
+    CREATE UNIQUE INDEX gaps_open ON gaps (camera) WHERE ended_at IS NULL;
+
+    CREATE TABLE incidents (
+        incident TEXT NOT NULL, subject TEXT NOT NULL, detail TEXT NOT NULL,
+        found_at INTEGER NOT NULL,
+        PRIMARY KEY (incident, subject)
+    ) STRICT;
+
+    -- People. `sealed` is AES-256-GCM ciphertext; nothing here can be read without the key file.
+    CREATE TABLE consents (
+        id TEXT PRIMARY KEY, person_ref TEXT NOT NULL, purpose TEXT NOT NULL,
+        notice_version TEXT NOT NULL, given_at INTEGER NOT NULL, withdrawn_at INTEGER
+    ) STRICT;
+    CREATE INDEX consents_person ON consents (person_ref);
+    CREATE TABLE reference_templates (
+        id TEXT PRIMARY KEY, person_ref TEXT NOT NULL,
+        consent TEXT NOT NULL REFERENCES consents (id),
+        contract_id TEXT NOT NULL, source TEXT NOT NULL,
+        key_id TEXT NOT NULL, nonce BLOB NOT NULL, sealed BLOB NOT NULL,
+        enrolled_at INTEGER NOT NULL, expires_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX reference_templates_person ON reference_templates (person_ref);
+
+    -- Counters. Only digests of tokens, codes and pharmacists' secrets are kept.
+    CREATE TABLE terminals (
+        id TEXT PRIMARY KEY, counter TEXT NOT NULL, name TEXT NOT NULL,
+        token_sha256 TEXT NOT NULL UNIQUE, paired_at INTEGER NOT NULL, revoked_at INTEGER
+    ) STRICT;
+    CREATE TABLE pairing_codes (
+        code_sha256 TEXT PRIMARY KEY, counter TEXT NOT NULL, expires_at INTEGER NOT NULL,
+        failed_tries INTEGER NOT NULL DEFAULT 0, used_at INTEGER
+    ) STRICT;
+    CREATE TABLE pharmacists (
+        id TEXT PRIMARY KEY, secret_hash TEXT NOT NULL, added_at INTEGER NOT NULL,
+        failed_tries INTEGER NOT NULL DEFAULT 0, locked_until INTEGER, revoked_at INTEGER
+    ) STRICT;
+
+    -- A session's state is the fold of its log rows; this row only lists it and finds it.
+    CREATE TABLE sessions (
+        id TEXT PRIMARY KEY, counter TEXT NOT NULL, opened_at INTEGER NOT NULL,
+        closed_at INTEGER, covered_at INTEGER
+    ) STRICT;
+    CREATE INDEX sessions_opened ON sessions (opened_at);
+
+    -- Commands from central that were taken up, so that one command is answered once.
+    CREATE TABLE commands (
+        id TEXT PRIMARY KEY, body BLOB NOT NULL, received_at INTEGER NOT NULL,
+        outcome TEXT, concluded_at INTEGER
+    ) STRICT;
+    """,
+)
