@@ -108,7 +108,8 @@ def _crop(row: Picture, pixels: Pixels, eyes: float, side: float, up: float, dow
     angle = float(np.degrees(np.arctan2(ry - ly, rx - lx)))
     size = (round(2 * side * eyes), round((up + down) * eyes))
     matrix = cv2.getRotationMatrix2D(((lx + rx) / 2, (ly + ry) / 2), angle, scale)
-    matrix[:, 2] += (side * eyes - (lx + rx) / 2, up * eyes - (ly + ry) / 2)
+    matrix[0, 2] += side * eyes - (lx + rx) / 2
+    matrix[1, 2] += up * eyes - (ly + ry) / 2
     sigma = 0.4 / scale
     smooth = cv2.GaussianBlur(pixels, (0, 0), sigma) if scale < 0.8 else pixels
     return cast(
@@ -152,30 +153,38 @@ class _Cutout:
         image = _crop(row, pixels, eyes, _CUT_SIDE, _CUT_UP, _CUT_DOWN)
         anchor = (_CUT_SIDE * eyes, _CUT_UP * eyes)
         places = ((anchor[0] - eyes / 2, anchor[1]), (anchor[0] + eyes / 2, anchor[1]))
-        alpha = _silhouette(image, anchor, eyes)
+        alpha = _silhouette(image, anchor, row)
         shut = _eyes_closed(image, places, eyes)
         return cls(_premultiplied(image, alpha), _premultiplied(shut, alpha), places, anchor)
 
 
-def _silhouette(image: Pixels, anchor: tuple[float, float], eyes: float) -> Pixels:
+def _silhouette(image: Pixels, anchor: tuple[float, float], row: Picture) -> Pixels:
     """Separate the person from the backdrop (GrabCut seeded with a head and shoulders)."""
-    scale = min(1.0, 40.0 / eyes)
+    eyes = anchor[0] / _CUT_SIDE
+    scale = min(1.0, 45.0 / eyes)
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     unit, (ax, ay) = eyes * scale, (anchor[0] * scale, anchor[1] * scale)
+    (lx, ly), (rx, ry) = row.landmarks[:2]
+    aside = (row.face_box[0] + row.face_box[2] / 2 - (lx + rx) / 2) / row.eye_distance
+    crown = ((ly + ry) / 2 - row.crown_y) / row.eye_distance
 
     def ellipse(mask: Pixels, x: float, y: float, rx: float, ry: float, value: int) -> None:
         middle = (round(ax + x * unit), round(ay + y * unit))
         cv2.ellipse(mask, middle, (round(rx * unit), round(ry * unit)), 0, 0, 360, value, -1)
 
+    # The face box says where a turned head is: its middle is not the one between the eyes.
     mask = cast(Pixels, np.full(small.shape[:2], cv2.GC_BGD, np.uint8))
-    ellipse(mask, 0, 0.05, 1.55, 1.95, cv2.GC_PR_BGD)
-    ellipse(mask, 0, 4.4, 2.9, 2.6, cv2.GC_PR_FGD)
-    ellipse(mask, 0, 0.05, 1.3, 1.75, cv2.GC_PR_FGD)
-    ellipse(mask, 0, 0.25, 0.95, 1.4, cv2.GC_FGD)
-    ellipse(mask, 0, 4.6, 1.9, 2.3, cv2.GC_FGD)
-    ellipse(mask, 0, 2.0, 0.55, 0.8, cv2.GC_FGD)
+    ellipse(mask, aside, 0.05, 1.5, 1.9, cv2.GC_PR_BGD)
+    ellipse(mask, 0, 4.6, 3.0, 2.6, cv2.GC_PR_FGD)
+    ellipse(mask, aside, 0.0, 1.22, 1.72, cv2.GC_PR_FGD)
+    ellipse(mask, aside, 0.25, 0.9, 1.35, cv2.GC_FGD)
+    ellipse(mask, aside, 0.1 - crown / 2, 0.8, crown / 2 - 0.1, cv2.GC_FGD)
+    ellipse(mask, 0, 4.6, 1.9, 2.2, cv2.GC_FGD)
+    ellipse(mask, aside / 2, 2.2, 0.5, 0.9, cv2.GC_FGD)
     cv2.setRNGSeed(1)
-    cv2.grabCut(small, mask, None, np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(
+        small, mask, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK
+    )
     person = np.isin(mask, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     person = cast(Pixels, cv2.morphologyEx(person, cv2.MORPH_OPEN, kernel))
@@ -184,16 +193,16 @@ def _silhouette(image: Pixels, anchor: tuple[float, float], eyes: float) -> Pixe
     solid = cast(Pixels, (labels == largest).astype(np.uint8) * 255)
     solid = cast(Pixels, cv2.morphologyEx(solid, cv2.MORPH_CLOSE, kernel))
     full = cv2.resize(solid, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_CUBIC)
-    soft = cv2.GaussianBlur(full, (0, 0), 0.035 * eyes)
-    # Pull the edge inwards by half the blur, so that no backdrop shines through.
-    return cast(Pixels, np.clip((soft.astype(np.float32) - 110) * 1.76, 0, 255).astype(np.uint8))
+    soft = cv2.GaussianBlur(full, (0, 0), 0.05 * eyes)
+    # Pull the edge inwards by about the blur, so that no backdrop shines through.
+    return cast(Pixels, np.clip((soft.astype(np.float32) - 165) * 3.2, 0, 255).astype(np.uint8))
 
 
 def _eyes_closed(
     image: Pixels, places: tuple[tuple[float, float], tuple[float, float]], eyes: float
 ) -> Pixels:
     """Return the picture with the skin of the upper lids drawn over both eyes."""
-    rows, columns = np.indices(image.shape[:2], dtype=np.float32)
+    rows, columns = (cast(Floats, each) for each in np.indices(image.shape[:2], dtype=np.float32))
     lift = np.zeros_like(rows)
     line = np.zeros_like(rows)
     for x, y in places:
@@ -344,7 +353,7 @@ class _Plane:
         roll = np.radians(_wave(t, seed + 2, (0.4, 1.2), (6.1, 0.25)))
         dx = _wave(t, seed + 3, (0.35, 0.06), (4.7, 0.008), (8.6, 0.006)) * eyes
         dy = _wave(t, seed + 4, (0.27, 0.05), (5.3, 0.008), (9.1, 0.006)) * eyes
-        height, width = self._sheet.shape[:2]
+        width = self._sheet.shape[1]
         flat = (self._corners - (width / 2, _PRINT_UP * eyes)) / eyes
         x, y = flat[:, 0], flat[:, 1]
         z = x * np.sin(yaw) + y * np.sin(pitch)
@@ -363,17 +372,10 @@ class _Plane:
         height, width = self._sheet.shape[:2]
         x = int((0.5 + 0.5 * _wave(t_seconds, self._seed, (0.29, 0.9), (1.7, 0.1))) * width)
         y = int((0.5 + 0.5 * _wave(t_seconds, self._seed + 1, (0.19, 1.0))) * height)
-        light = self._shine[y : y + height, x : x + width]
-        light = cv2.multiply(
-            light, cv2.cvtColor(self._sheet[:, :, 3], cv2.COLOR_GRAY2BGR), scale=1 / 255
-        )
-        colour = cv2.add(cv2.cvtColor(self._sheet, cv2.COLOR_BGRA2BGR), light)
-        colour = cv2.add(
-            colour,
-            cv2.multiply(
-                self._grain, cv2.cvtColor(self._sheet[:, :, 3], cv2.COLOR_GRAY2BGR), scale=1 / 255
-            ),
-        )
+        mask = cv2.cvtColor(self._sheet[:, :, 3], cv2.COLOR_GRAY2BGR)
+        light = cv2.add(self._shine[y : y + height, x : x + width], self._grain)
+        colour = cv2.cvtColor(self._sheet, cv2.COLOR_BGRA2BGR)
+        colour = cv2.add(colour, cv2.multiply(light, mask, scale=1 / 255))
         sheet = cv2.merge([*cv2.split(colour), self._sheet[:, :, 3]])
         layer = cv2.warpPerspective(
             sheet, self.homography(t_seconds), (frame.shape[1], frame.shape[0])

@@ -84,8 +84,8 @@ def _draw_counter(image: Pixels) -> None:
 def _draw_table(image: Pixels, seed: int) -> None:
     height, width = image.shape[:2]
     grain = np.random.default_rng(seed).normal(0, 5, (height, 1)).astype(np.float32)
-    grain = cv2.GaussianBlur(grain, (1, 9), 0)
-    image[:] = np.clip(np.array((120, 150, 172)) + grain[:, :, None], 0, 255).astype(np.uint8)
+    lines = cv2.GaussianBlur(grain, (1, 9), 0)
+    image[:] = np.clip(np.array((120, 150, 172)) + lines[:, :, None], 0, 255).astype(np.uint8)
     cv2.rectangle(image, (0, round(0.9 * height)), (width, height), (96, 118, 136), -1)
 
 

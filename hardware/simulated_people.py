@@ -43,7 +43,8 @@ class Picture:
     """One photograph: where it is in the archive, what it must hash to, where the face is.
 
     ``face_box`` is (x, y, width, height) and ``landmarks`` are left eye, right eye, nose tip,
-    left and right mouth corner as seen in the picture, all in pixels of the full picture.
+    left and right mouth corner as seen in the picture, ``crown_y`` is where the hair
+    ends above; all in pixels of the full picture.
     """
 
     person: str
@@ -53,6 +54,7 @@ class Picture:
     bytes: int
     face_box: tuple[float, float, float, float]
     landmarks: tuple[Point, Point, Point, Point, Point]
+    crown_y: float
 
     @property
     def file_name(self) -> str:
@@ -71,24 +73,28 @@ PICTURES: tuple[Picture, ...] = (
         "0930e3aa8cae5920329c0c8cbc6a2ab70f47b0e67b432875beaa95cbf7e741f6", 279922,
         (369.3, 91.5, 241.1, 329.5),
         ((439.4, 215.0), (554.8, 214.8), (495.8, 268.0), (440.1, 318.7), (546.9, 321.1)),
+        25.0,
     ),
     Picture(
         "person-a", 2, "obama2.jpg",
         "a7efcc907375274796f39646510704aa86672d59f6d5469d69af3c85590976a6", 184455,
         (201.0, 229.7, 275.2, 403.7),
         ((244.2, 376.0), (367.3, 384.0), (276.0, 455.2), (245.1, 523.4), (350.0, 531.2)),
+        165.0,
     ),
     Picture(
         "person-a", 3, "obama3.jpg",
         "76ac6bf97c36dc2da0ad16a537d6a5ac1b10f48d49aac29a0cca9a17cdbc3ca3", 595944,
         (645.3, 273.6, 265.5, 346.4),
         ((736.1, 378.0), (867.2, 380.9), (813.9, 444.6), (738.0, 509.3), (851.8, 511.9)),
+        222.0,
     ),
     Picture(
         "person-b", 1, "biden.jpg",
         "3c17508bb91554c637a2eabddfae790e5bb1caba93130814fc2ac50be9760c4c", 353723,
         (426.6, 173.0, 287.8, 404.3),
         ((519.8, 326.8), (668.1, 331.4), (602.4, 410.9), (510.8, 467.3), (637.6, 471.7)),
+        93.0,
     ),
 )  # fmt: skip
 
@@ -220,9 +226,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             fetch_people(folder, archive=arguments.archive)
             verb = "fetched from PyPI face_recognition 1.3.0 (source archive, by hash)"
     except (HardwareError, OSError, tarfile.TarError) as exc:
-        print(f"countersight: {exc}", file=sys.stderr)
+        sys.stderr.write(f"countersight: {exc}\n")
         return 1
-    print(f"demo photographs: {len(PICTURES)} pictures {verb}: {folder}")
+    sys.stdout.write(f"demo photographs: {len(PICTURES)} pictures {verb}: {folder}\n")
     return 0
 
 
