@@ -201,24 +201,22 @@ def _silhouette(image: Pixels, anchor: tuple[float, float], row: Picture) -> Pix
 def _eyes_closed(
     image: Pixels, places: tuple[tuple[float, float], tuple[float, float]], eyes: float
 ) -> Pixels:
-    """Return the picture with the skin of the upper lids drawn over both eyes."""
+    """Return the picture with both eyes covered by skin stretched up from the lower lids."""
     rows, columns = (cast(Floats, each) for each in np.indices(image.shape[:2], dtype=np.float32))
-    lift = np.zeros_like(rows)
-    line = np.zeros_like(rows)
+    lift, cover, line = np.zeros_like(rows), np.zeros_like(rows), np.zeros_like(rows)
     for x, y in places:
         dx, dy = (columns - x) / eyes, (rows - y) / eyes
-        across = np.clip(1 - (dx / 0.3) ** 2, 0, 1)
-        lower = 0.085 * across
-        # From the fold under the brow (-0.19) to the lower lid, show only the strip of lid skin.
-        inside = (dy > -0.19) & (dy < lower) & (across > 0)
-        span = np.maximum(lower + 0.19, 1e-3)
-        wanted = -0.19 + (dy + 0.19) / span * 0.075
-        soft = np.clip(across * 3, 0, 1)
-        lift += np.where(inside, (wanted - dy) * soft, 0)
-        line += np.exp(-(((dy - lower) / 0.022) ** 2)) * (across > 0.02) * np.sqrt(across)
-    shut = cv2.remap(image, columns, rows + lift * eyes, cv2.INTER_LINEAR)
-    dark = (1 - 0.6 * np.clip(line, 0, 1))[:, :, None]
-    return cast(Pixels, (shut.astype(np.float32) * dark).astype(np.uint8))
+        across = np.clip(1 - (dx / 0.29) ** 2, 0, 1)
+        lower = 0.09 * across
+        inside = (dy > -0.12 * across) & (dy < lower) & (across > 0)
+        lift += np.where(inside, lower + 0.03 + (lower - dy) * 0.6 - dy, 0)
+        cover += inside
+        lash = np.exp(-(((dy - lower + 0.012) / 0.018) ** 2))
+        line += lash * (across > 0.02) * np.sqrt(across)
+    skin = cv2.remap(image, columns, rows + lift * eyes, cv2.INTER_LINEAR).astype(np.float32)
+    skin *= (1 - 0.5 * np.clip(line, 0, 1))[:, :, None]
+    mask = cv2.GaussianBlur(cover.astype(np.float32), (0, 0), 0.02 * eyes)[:, :, None]
+    return cast(Pixels, (skin * mask + image * (1 - mask)).astype(np.uint8))
 
 
 def _wave(t: float, seed: int, *terms: tuple[float, float]) -> float:
@@ -307,11 +305,11 @@ class _Head:
         if closure <= 0.05:
             return self._cutout.open
         texture = self._cutout.open.copy()
-        reach, fold = 0.36 * self._eyes, 0.2 * self._eyes
+        reach, fold = 0.36 * self._eyes, 0.17 * self._eyes
         for x, y in self._cutout.eyes:
             x0, x1 = round(x - reach), round(x + reach)
             y0 = round(y - fold)
-            y1 = round(y0 + closure * 0.33 * self._eyes)
+            y1 = round(y0 + closure * 0.31 * self._eyes)
             texture[y0:y1, x0:x1] = self._cutout.closed[y0:y1, x0:x1]
         return texture
 
