@@ -178,7 +178,7 @@ def _silhouette(image: Pixels, anchor: tuple[float, float], row: Picture) -> Pix
     ellipse(mask, 0, 4.6, 3.0, 2.6, cv2.GC_PR_FGD)
     ellipse(mask, aside, 0.0, 1.22, 1.72, cv2.GC_PR_FGD)
     ellipse(mask, aside, 0.25, 0.9, 1.35, cv2.GC_FGD)
-    ellipse(mask, aside, 0.1 - crown / 2, 0.8, crown / 2 - 0.1, cv2.GC_FGD)
+    ellipse(mask, aside, 0.1 - crown / 2, 1.0, crown / 2 - 0.1, cv2.GC_FGD)
     ellipse(mask, 0, 4.6, 1.9, 2.2, cv2.GC_FGD)
     ellipse(mask, aside / 2, 2.2, 0.5, 0.9, cv2.GC_FGD)
     cv2.setRNGSeed(1)
