@@ -1,5 +1,5 @@
 # Every target does its own set-up in .venv and says what it installs; the second time is quick.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SHARE := .venv/share/countersight
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
