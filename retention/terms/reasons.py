@@ -111,6 +111,18 @@ REASONS: tuple[Reason, ...] = (
     Reason("NODE_UNKNOWN", "没有这一节点", "No such node", *_NONE),
     Reason("NOT_SIMULATED", "真实摄像头录像暂不上传", "Footage of real cameras is not uploaded yet",
            *_NONE),
+    Reason("BUSY", "摄像头正在核验另一位顾客", "The camera is checking someone else", "请稍候再试",
+           "Wait a moment, then try again"),
+    Reason("OUTCOME_MISMATCH", "关闭结果与结算不符", "The outcome does not fit the settlement",
+           "请核对结算结果", "Check the settlement"),
+    Reason("ALREADY_SETTLED", "业务已结算，不能更改", "The session is settled and cannot change",
+           "请关闭业务", "Close the session"),
+    Reason("CONSENT_UNKNOWN", "没有这份同意书", "No such consent", *_NONE),
+    Reason("RECEIPT_SIGNATURE", "核验凭据签名无效", "The receipt's signature does not hold", *_AGAIN),
+    Reason("BASKET_INCONSISTENT", "清单金额不一致", "The basket does not add up", "请重新录入清单",
+           "Enter the basket again"),
+    Reason("TRACE_CODE_TWICE", "同一追溯码重复扫描", "A trace code appears twice", "请核对追溯码",
+           "Check the trace codes"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Reason] = {reason.code: reason for reason in REASONS}

@@ -1,0 +1,141 @@
+"""Paired terminals, pairing codes and pharmacists. Only digests of their secrets are kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from retention.records.clock import from_micros, to_micros
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalRow:
+    """A paired terminal that may call."""
+
+    id: str
+    counter: str
+
+
+@dataclass(frozen=True, slots=True)
+class PharmacistRow:
+    """A pharmacist's credential: the scrypt line, and what was tried against it."""
+
+    id: str
+    secret_hash: str
+    failed_tries: int
+    locked_until: datetime | None
+
+
+# -- terminals ------------------------------------------------------------------------------------
+
+
+def insert_terminal(
+    connection: sqlite3.Connection,
+    terminal: str,
+    counter: str,
+    name: str,
+    token_sha256: str,
+    paired_at: datetime,
+) -> None:
+    """Store a terminal with the digest of its token."""
+    connection.execute(
+        "INSERT INTO terminals VALUES (?, ?, ?, ?, ?, NULL)",
+        (terminal, counter, name, token_sha256, to_micros(paired_at)),
+    )
+
+
+def terminal_by_token(connection: sqlite3.Connection, token_sha256: str) -> TerminalRow | None:
+    """Return the terminal of a token, unless it was revoked."""
+    row = connection.execute(
+        "SELECT id, counter FROM terminals WHERE token_sha256 = ? AND revoked_at IS NULL",
+        (token_sha256,),
+    ).fetchone()
+    return None if row is None else TerminalRow(row["id"], row["counter"])
+
+
+def mark_revoked(connection: sqlite3.Connection, terminal: str, revoked_at: datetime) -> bool:
+    """Revoke a terminal; say whether there was one to revoke."""
+    changed = connection.execute(
+        "UPDATE terminals SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL",
+        (to_micros(revoked_at), terminal),
+    )
+    return changed.rowcount == 1
+
+
+# -- pairing codes --------------------------------------------------------------------------------
+
+
+def replace_code(
+    connection: sqlite3.Connection, counter: str, code_sha256: str, expires_at: datetime
+) -> None:
+    """Store a fresh code; earlier unused codes of the counter stop working."""
+    connection.execute(
+        "DELETE FROM pairing_codes WHERE counter = ? AND used_at IS NULL", (counter,)
+    )
+    connection.execute(
+        "INSERT INTO pairing_codes VALUES (?, ?, ?, 0, NULL)",
+        (code_sha256, counter, to_micros(expires_at)),
+    )
+
+
+def use_code(
+    connection: sqlite3.Connection, code_sha256: str, now: datetime, limit: int
+) -> str | None:
+    """Consume a live code and return its counter. A live code has fewer than `limit` failures."""
+    row = connection.execute(
+        "UPDATE pairing_codes SET used_at = ? WHERE code_sha256 = ? AND used_at IS NULL"
+        " AND expires_at > ? AND failed_tries < ? RETURNING counter",
+        (to_micros(now), code_sha256, to_micros(now), limit),
+    ).fetchall()
+    return row[0]["counter"] if row else None
+
+
+def count_wrong_code(connection: sqlite3.Connection, now: datetime) -> None:
+    """Count a wrong try against every code that is waiting, since it could have been for any."""
+    connection.execute(
+        "UPDATE pairing_codes SET failed_tries = failed_tries + 1"
+        " WHERE used_at IS NULL AND expires_at > ?",
+        (to_micros(now),),
+    )
+
+
+# -- pharmacists ----------------------------------------------------------------------------------
+
+
+def put_pharmacist(
+    connection: sqlite3.Connection, pharmacist: str, secret_hash: str, added_at: datetime
+) -> None:
+    """Store a credential, or replace the one there is; a replaced one is unlocked."""
+    connection.execute(
+        "INSERT INTO pharmacists (id, secret_hash, added_at) VALUES (?, ?, ?)"
+        " ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, failed_tries = 0,"
+        " locked_until = NULL, revoked_at = NULL",
+        (pharmacist, secret_hash, to_micros(added_at)),
+    )
+
+
+def read_pharmacist(connection: sqlite3.Connection, pharmacist: str) -> PharmacistRow | None:
+    """Return a credential that was not revoked."""
+    row = connection.execute(
+        "SELECT id, secret_hash, failed_tries, locked_until FROM pharmacists"
+        " WHERE id = ? AND revoked_at IS NULL",
+        (pharmacist,),
+    ).fetchone()
+    if row is None:
+        return None
+    locked = row["locked_until"]
+    return PharmacistRow(
+        row["id"], row["secret_hash"], row["failed_tries"],
+        None if locked is None else from_micros(locked),
+    )  # fmt: skip
+
+
+def set_tries(
+    connection: sqlite3.Connection, pharmacist: str, tries: int, locked_until: datetime | None
+) -> None:
+    """Write how often a credential failed and until when it is locked."""
+    connection.execute(
+        "UPDATE pharmacists SET failed_tries = ?, locked_until = ? WHERE id = ?",
+        (tries, None if locked_until is None else to_micros(locked_until), pharmacist),
+    )
