@@ -1,0 +1,111 @@
+"""The house holds: packaging, names, documentation and the front door."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import countersight
+from edge.config import EdgeConfig
+from retention.records.fields import Frozen
+from retention.records.kinds import KINDS
+from retention.terms.reasons import REASONS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = {"edge", "models", "identity", "retention", "central", "hardware"}
+
+
+def test_no_other_distribution_provides_one_of_our_names() -> None:
+    providers = importlib.metadata.packages_distributions()
+    for name in PACKAGES | {"countersight"}:
+        assert set(providers.get(name, ["countersight"])) == {"countersight"}
+
+
+def test_the_wheel_holds_exactly_our_packages(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-P", "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = tmp_path.iterdir()
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    assert tops == PACKAGES | {"countersight.py"}
+    assert any(name.startswith("identity/calibrations/") for name in names)
+    assert not [name for name in names if name.endswith((".jpg", ".png", ".onnx"))]
+
+
+def test_nothing_but_the_agreed_names_stands_at_the_top() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout.split()
+    tops = {name.split("/")[0] for name in listed}
+    beside = {"pyproject.toml", "README.md", "README.zh-CN.md", "CHANGELOG.md", "Makefile"}
+    assert tops <= PACKAGES | beside | {
+        "tests", "docs", ".ci", ".gitignore", "countersight.py",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(countersight.COMMANDS))
+def test_every_command_has_help_and_refuses_wrong_usage_with_2(name: str) -> None:
+    front = [sys.executable, "-P", "-m", "countersight", name]
+    helped = subprocess.run([*front, "--help"], capture_output=True, text=True, timeout=60)
+    assert helped.returncode == 0, helped.stderr
+    assert "usage" in helped.stdout
+    wrong = subprocess.run([*front, "--no-such-option"], capture_output=True, timeout=60)
+    assert wrong.returncode == 2
+
+
+def test_an_unknown_command_is_refused_with_2() -> None:
+    wrong = subprocess.run(
+        [sys.executable, "-P", "-m", "countersight", "nonsense"], capture_output=True, text=True
+    )
+    assert wrong.returncode == 2
+    assert "unknown command 'nonsense'" in wrong.stderr
+
+
+def documentation() -> str:
+    return "\n".join(path.read_text() for path in (ROOT / "docs").rglob("*.md"))
+
+
+def test_every_record_kind_is_documented() -> None:
+    text = documentation()
+    assert [kind.name for kind in KINDS if f"`{kind.name}`" not in text] == []
+
+
+def test_every_setting_of_a_node_is_documented() -> None:
+    text = (ROOT / "docs/design/configuration.md").read_text()
+    assert [name for name in _settings(EdgeConfig, "") if f"`{name}`" not in text] == []
+
+
+def _settings(tree: type[Frozen], prefix: str) -> list[str]:
+    found = []
+    for name, field in tree.model_fields.items():
+        inner = [
+            part
+            for part in (field.annotation, *getattr(field.annotation, "__args__", ()))
+            if isinstance(part, type) and issubclass(part, Frozen)
+        ]
+        found += _settings(inner[0], f"{prefix}{name}.") if inner else [f"{prefix}{name}"]
+    return found
+
+
+def test_reason_codes_are_unique_and_speak_chinese() -> None:
+    codes = [reason.code for reason in REASONS]
+    assert len(codes) == len(set(codes))
+    for reason in REASONS:
+        assert re.search("[一-鿿]", reason.zh), reason.code
+        assert reason.en
+        assert bool(reason.do_zh) == bool(reason.do_en), reason.code
+
+
+def test_every_invariant_has_a_line_in_the_documents() -> None:
+    text = documentation()
+    assert [number for number in range(1, 12) if f"Invariant {number}" not in text] == []
