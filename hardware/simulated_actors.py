@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from hardware.simulated_people import People, Picture, Pixels
 
 Floats = NDArray[np.float32]
+DEFAULT_X, DEFAULT_Y, DEFAULT_EYE_DISTANCE = 0.5, 0.42, 0.14
 
 # The head as a dome, in E, measured on the four pictures: chin 1.8 below the eyes, hair 1.65
 # above, half width with ears 1.25. The depth is a little less than an adult's.
@@ -42,9 +43,9 @@ class Actor:
 
     person: str
     picture: int = 1
-    x: float = 0.5
-    y: float = 0.42
-    eye_distance: float = 0.14
+    x: float = DEFAULT_X
+    y: float = DEFAULT_Y
+    eye_distance: float = DEFAULT_EYE_DISTANCE
 
 
 @dataclass(frozen=True, slots=True)

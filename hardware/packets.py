@@ -1,0 +1,154 @@
+"""Compressed packets from a camera, to be recorded as they are.
+
+``RtspPackets`` (PyAV) hands on what the camera sent, undecoded. A camera's address may hold
+its password: errors carry the address without it, and FFmpeg's own log is switched off here.
+Without OpenCV and numpy, so that a recorder process stays small.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from hardware.errors import (
+    ALLOWED_CODECS,
+    CameraEnded,
+    CameraUnavailable,
+    HardwareError,
+    UnsupportedCodec,
+)
+
+Transport = Literal["tcp", "udp"]
+# Enough to see the parameter sets and one key picture; FFmpeg would look for five seconds.
+_ANALYSE_MICROSECONDS = 1_500_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedPacket:
+    """A packet as the camera sent it, and this machine's monotonic time when it was read."""
+
+    packet: Packet[VideoStream]
+    received_monotonic_ns: int
+
+
+class PacketSource(Protocol):
+    """Where a recorder gets packets. ``stream`` is the template for a copying output."""
+
+    @property
+    def codec_name(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def stream(self) -> VideoStream: ...
+    @property
+    def extradata(self) -> bytes: ...
+
+    def packets(self) -> Iterator[ReceivedPacket]: ...
+
+    def close(self) -> None: ...
+
+
+class RtspPackets:
+    """An opened camera. Made by ``open_packets``; use from one thread."""
+
+    def __init__(self, url: str, container: InputContainer, stream: VideoStream) -> None:
+        self._url, self._container, self._stream = url, container, stream
+
+    @property
+    def codec_name(self) -> str:
+        """Return "h264" or "hevc"."""
+        return self._stream.codec_context.name
+
+    @property
+    def width(self) -> int:
+        return self._stream.codec_context.width
+
+    @property
+    def height(self) -> int:
+        return self._stream.codec_context.height
+
+    @property
+    def stream(self) -> VideoStream:
+        """Return the stream to pass to ``add_stream_from_template`` of an output."""
+        return self._stream
+
+    @property
+    def extradata(self) -> bytes:
+        """Return the parameter sets as FFmpeg keeps them; empty when the camera gave none."""
+        return bytes(self._stream.codec_context.extradata or b"")
+
+    def packets(self) -> Iterator[ReceivedPacket]:
+        """Yield packets in the order received, first the ones read while opening.
+
+        Raises ``CameraUnavailable`` when nothing arrives for the timeout or the connection
+        breaks, ``CameraEnded`` when the camera ends the stream.
+        """
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size == 0:
+                    break
+                yield ReceivedPacket(packet, time.monotonic_ns())
+        except av.error.EOFError as exc:
+            raise CameraEnded(self._url) from exc
+        except av.error.FFmpegError as exc:
+            raise _unavailable(self._url, exc) from None
+        raise CameraEnded(self._url)
+
+    def close(self) -> None:
+        """Leave the camera; safe to call twice."""
+        self._container.close()
+
+
+def open_packets(
+    url: str, *, transport: Transport = "tcp", timeout_seconds: float = 5.0
+) -> RtspPackets:
+    """Open a camera for its packets.
+
+    ``timeout_seconds`` bounds opening, and later the longest silence. Raises
+    ``CameraUnavailable`` and ``UnsupportedCodec``; neither shows the address's password.
+    """
+    av.logging.set_level(None)
+    options = {
+        "rtsp_transport": transport,
+        "timeout": str(round(timeout_seconds * 1_000_000)),
+        "analyzeduration": str(_ANALYSE_MICROSECONDS),
+        "fpsprobesize": "0",
+        "allowed_media_types": "video",
+    }
+    if not url.startswith(("rtsp://", "rtsps://")):
+        options = {}
+    try:
+        container = av.open(url, options=options, timeout=(timeout_seconds, timeout_seconds))
+    except av.error.FFmpegError as exc:
+        raise _unavailable(url, exc) from None
+    try:
+        return RtspPackets(url, container, _video(url, container))
+    except HardwareError:
+        container.close()
+        raise
+
+
+def _video(url: str, container: InputContainer) -> VideoStream:
+    if not container.streams.video:
+        raise CameraUnavailable(url, "it offers no video")
+    stream = container.streams.video[0]
+    found = stream.codec_context.name if stream.codec_context is not None else "unknown"
+    if found not in ALLOWED_CODECS:
+        raise UnsupportedCodec(found)
+    return stream
+
+
+def _unavailable(url: str, error: av.error.FFmpegError) -> CameraUnavailable:
+    """Translate an FFmpeg error; its own text may hold the whole address, so is not kept."""
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
+        return CameraUnavailable(url, "no answer in time")
+    return CameraUnavailable(url, error.strerror or type(error).__name__)
