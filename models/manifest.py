@@ -118,7 +118,7 @@ SFACE = ModelManifest(
         alignment="arcface-5-points-similarity-112-bilinear",
         dimensions=128,
         normalisation="l2",
-        fusion="mean-of-unit-vectors-then-l2",
+        fusion="mean-of-unit-vectors",
     ),
 )
 

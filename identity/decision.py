@@ -1,0 +1,181 @@
+"""The outcome of one identity check, whatever the method, and its receipt payload.
+
+ACCEPT, RETRY or REFER: the machine never rejects a person. A decision checks itself when it is
+made, so an ACCEPT by face without a score at the threshold and without passed liveness signals
+cannot exist, however it was come by.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Literal
+
+from identity.errors import DecisionInvalid
+from identity.liveness import Signal, Verdict
+from identity.methods import Method
+from identity.policy import IdentityPolicy
+from identity.quality import UNITS, FaceQuality
+from retention.records.clock import Clock, to_text
+from retention.records.payloads import DecisionReceipt, LivenessSignal, QualityMeasure
+
+
+class Outcome(StrEnum):
+    """What happens next: go on, one more try, or another way."""
+
+    ACCEPT = "ACCEPT"
+    RETRY = "RETRY"
+    REFER = "REFER"
+
+
+@dataclass(frozen=True, slots=True)
+class FaceEvidence:
+    """What a face decision rests on. Scores are cosines; nothing here can rebuild a face."""
+
+    contract_id: str | None = None
+    calibration_digest: str | None = None
+    false_match_rate_target: Decimal | None = None
+    threshold: float | None = None
+    comparison_score: float | None = None
+    neg_log10_fmr: float | None = None
+    frames_seen: int = 0
+    frames_used: int = 0
+    quality: FaceQuality | None = None
+    liveness: tuple[Signal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of one check with its reasons, by the codes of the closed registry.
+
+    Raises DecisionInvalid when made as an ACCEPT that its own evidence does not carry.
+    """
+
+    method: Method
+    outcome: Outcome
+    reasons: tuple[str, ...]
+    policy_name: str
+    policy_digest: str
+    started_at: datetime
+    decided_at: datetime
+    evidence: FaceEvidence = FaceEvidence()
+    reference_id: str | None = None
+    attested_by: str | None = None
+    document_type: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.reasons:
+            raise DecisionInvalid("a decision needs a reason")
+        if self.outcome is Outcome.ACCEPT:
+            _require_grounds(self)
+
+
+def _require_grounds(decision: Decision) -> None:
+    if decision.method is not Method.FACE:
+        if not decision.attested_by:
+            raise DecisionInvalid("an attested ACCEPT names who attested")
+        return
+    found = decision.evidence
+    # (1) the score is a number at or above a threshold that is a number
+    if found.comparison_score is None or found.threshold is None:
+        raise DecisionInvalid("an ACCEPT by face needs a score and a threshold")
+    if not (math.isfinite(found.threshold) and found.comparison_score >= found.threshold):
+        raise DecisionInvalid("an ACCEPT by face needs a score at the threshold")
+    # (2) every liveness signal was computed and passed
+    if not found.liveness or any(s.verdict is not Verdict.PASS for s in found.liveness):
+        raise DecisionInvalid("an ACCEPT by face needs every liveness signal to pass")
+    # (3) it names the reference and the only reason is MATCH
+    if decision.reference_id is None or decision.reasons != ("MATCH",):
+        raise DecisionInvalid("an ACCEPT by face names its reference and MATCH alone")
+
+
+def attest_document(
+    *, matches: bool, pharmacist: str, document_type: str, policy: IdentityPolicy, clock: Clock
+) -> Decision:
+    """Return the decision of a pharmacist who compared a person with a document."""
+    now = clock.now()
+    return Decision(
+        method=Method.DOCUMENT_ATTESTED,
+        outcome=Outcome.ACCEPT if matches else Outcome.REFER,
+        reasons=("DOCUMENT_ATTESTED" if matches else "MISMATCH",),
+        policy_name=policy.name,
+        policy_digest=policy.digest,
+        started_at=now,
+        decided_at=now,
+        attested_by=pharmacist,
+        document_type=document_type,
+    )
+
+
+def receipt_payload(
+    decision: Decision,
+    *,
+    receipt_id: str,
+    session: str,
+    claim_digest: str,
+    subject_ref: str,
+    subject_role: Literal["patient", "proxy"],
+    attempt: int,
+    camera: str | None,
+    valid_for: timedelta,
+) -> DecisionReceipt:
+    """Return the receipt payload of a decision, bound to one session and claim."""
+    found = decision.evidence
+    target = found.false_match_rate_target
+    return DecisionReceipt(
+        receipt=receipt_id,
+        session=session,
+        claim_digest=claim_digest,
+        subject_ref=subject_ref,
+        subject_role=subject_role,
+        method=decision.method.value,
+        attempt=attempt,
+        outcome=decision.outcome.value,
+        reasons=decision.reasons,
+        reference=decision.reference_id,
+        attested_by=decision.attested_by,
+        document_type=decision.document_type,
+        camera=camera,
+        contract_id=found.contract_id,
+        policy_name=decision.policy_name,
+        policy_digest=decision.policy_digest,
+        calibration_digest=found.calibration_digest,
+        false_match_rate_target=None if target is None else f"{target:f}",
+        threshold=_decimal(found.threshold),
+        comparison_score=_decimal(found.comparison_score),
+        neg_log10_fmr=_decimal(found.neg_log10_fmr),
+        frames_seen=found.frames_seen,
+        frames_used=found.frames_used,
+        quality=_quality(found.quality),
+        liveness=tuple(_signal(signal) for signal in found.liveness),
+        started_at=to_text(decision.started_at),
+        decided_at=to_text(decision.decided_at),
+        expires_at=to_text(decision.decided_at + valid_for),
+    )
+
+
+def _decimal(value: float | None) -> str | None:
+    return None if value is None or not math.isfinite(value) else f"{value:.6f}"
+
+
+def _quality(quality: FaceQuality | None) -> tuple[QualityMeasure, ...]:
+    if quality is None or not quality.is_finite():
+        return ()
+    return tuple(
+        QualityMeasure(
+            measure=item.name, value=f"{getattr(quality, item.name):.4f}", unit=UNITS[item.name]
+        )
+        for item in fields(quality)
+    )
+
+
+def _signal(signal: Signal) -> LivenessSignal:
+    return LivenessSignal(
+        signal=signal.name,
+        verdict=signal.verdict.value,
+        value=_decimal(signal.value),
+        limit=_decimal(signal.limit),
+    )

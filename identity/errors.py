@@ -1,0 +1,66 @@
+"""What identity refuses, as nouns with facts. No message carries a name, a number or a vector."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from retention.records.errors import UsageError
+
+
+class IdentityError(Exception):
+    """Base of every refusal in this package."""
+
+
+class PolicyRefused(IdentityError, UsageError):
+    """An identity policy that cannot be used; the message names source, key and allowed range."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"{source}: {reason}")
+        self.source, self.reason = source, reason
+
+
+class CalibrationUnreadable(IdentityError):
+    """A calibration file that is damaged or of another format."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"Calibration {source} cannot be used: {reason}")
+        self.source, self.reason = source, reason
+
+
+class CalibrationMismatch(IdentityError):
+    """The calibration was made under another embedding contract."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        super().__init__(f"Calibration is of contract {found[:12]}, the model's is {expected[:12]}")
+        self.found, self.expected = found, expected
+
+
+class UnsupportedFalseMatchRate(IdentityError):
+    """The calibration holds too few comparisons to support the target."""
+
+    def __init__(self, target: Decimal, smallest: Decimal) -> None:
+        super().__init__(
+            f"A false match rate of {target} is not supported by this calibration; "
+            f"the smallest supported is about {smallest:.1e}"
+        )
+        self.target, self.smallest = target, smallest
+
+
+class ImageRefused(IdentityError):
+    """A picture that cannot be read safely."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(f"Picture {source}: {reason}")
+        self.source, self.reason = source, reason
+
+
+class ReferenceUnreadable(IdentityError):
+    """A sealed reference that does not open: other key, other ids, or changed bytes."""
+
+    def __init__(self, reference_id: str, reason: str) -> None:
+        super().__init__(f"Reference {reference_id} cannot be opened: {reason}")
+        self.reference_id, self.reason = reference_id, reason
+
+
+class DecisionInvalid(IdentityError):
+    """A decision that contradicts itself, such as ACCEPT without evidence."""

@@ -1,0 +1,155 @@
+"""References: the enrolled embedding a person is compared with, and its sealed form.
+
+At rest a reference exists only as AES-256-GCM ciphertext whose associated data binds it to its
+ids, its person, its consent and its embedding contract: moved to another person's row, it does not
+open. A reference is made by an explicit enrolment and never updated by an accepted attempt, because
+templates that follow accepted attempts drift to strangers.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Protocol
+
+import numpy as np
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from identity.errors import ReferenceUnreadable
+from identity.faces import dominant
+from identity.policy import IdentityPolicy
+from identity.quality import instruction, measure
+from models.values import Detector, Embedder, Embedding, Image
+from retention.records.canonical import canonical_bytes
+from retention.records.clock import to_text
+from retention.records.ids import ConsentId, ReferenceId
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceTerms:
+    """Everything about a reference but the embedding; the associated data of its sealed form.
+
+    `person_ref` is the keyed digest of the insured person's number, `source` says what was
+    photographed (for example `document_photo` or `counter_camera`).
+    """
+
+    reference_id: ReferenceId
+    person_ref: str
+    contract_id: str
+    source: str
+    consent_id: ConsentId
+    expires_at: datetime
+
+    def associated_data(self, key_id: str) -> bytes:
+        """Return the canonical bytes that the seal authenticates."""
+        bound = asdict(self) | {"expires_at": to_text(self.expires_at), "key_id": key_id}
+        return canonical_bytes(bound)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reference:
+    """An opened reference: its terms, and a unit embedding (float32, 128) under its contract."""
+
+    terms: ReferenceTerms
+    embedding: Embedding
+
+
+@dataclass(frozen=True, slots=True)
+class SealedReference:
+    """A reference as it rests on disk."""
+
+    terms: ReferenceTerms
+    key_id: str
+    nonce: bytes
+    ciphertext: bytes
+
+
+class ReferenceStore(Protocol):
+    """Where sealed references rest; the node implements it with its database."""
+
+    def put(self, sealed: SealedReference) -> None:
+        """Keep a sealed reference."""
+
+    def get(self, person_ref: str) -> SealedReference | None:
+        """Return the current reference of one person, or None. There is no search over faces."""
+
+    def erase(self, reference_id: ReferenceId) -> None:
+        """Remove a reference for good."""
+
+
+def seal(
+    reference: Reference,
+    key: bytes,
+    key_id: str,
+    *,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> SealedReference:
+    """Encrypt a reference under a 32-byte key. Raises ValueError on a key of another length."""
+    nonce = random_bytes(_NONCE_BYTES)
+    plain = np.ascontiguousarray(reference.embedding, dtype="<f4").tobytes()
+    sealed = _cipher(key).encrypt(nonce, plain, reference.terms.associated_data(key_id))
+    return SealedReference(reference.terms, key_id, nonce, sealed)
+
+
+def open_sealed(sealed: SealedReference, key: bytes) -> Reference:
+    """Decrypt a reference. Raises ReferenceUnreadable on another key, other terms or bytes."""
+    name = sealed.terms.reference_id
+    try:
+        plain = _cipher(key).decrypt(
+            sealed.nonce, sealed.ciphertext, sealed.terms.associated_data(sealed.key_id)
+        )
+    except InvalidTag as exc:
+        raise ReferenceUnreadable(name, "its seal does not hold") from exc
+    if not plain or len(plain) % 4:
+        raise ReferenceUnreadable(name, "it holds no embedding")
+    embedding = np.frombuffer(plain, dtype="<f4").astype(np.float32)
+    if not abs(float(np.linalg.norm(embedding)) - 1.0) < 1e-3:
+        raise ReferenceUnreadable(name, "it holds no unit embedding")
+    return Reference(sealed.terms, embedding)
+
+
+def _cipher(key: bytes) -> AESGCM:
+    if len(key) != _KEY_BYTES:
+        raise ValueError("a reference key has 32 bytes")
+    return AESGCM(key)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentRefused:
+    """Why a picture cannot become a reference: a reason code with its instruction."""
+
+    reason: str
+
+
+def enrol(
+    image: Image,
+    *,
+    detector: Detector,
+    embedder: Embedder,
+    policy: IdentityPolicy,
+    reference_id: ReferenceId,
+    person_ref: str,
+    source: str,
+    consent_id: ConsentId,
+    expires_at: datetime,
+) -> Reference | EnrolmentRefused:
+    """Make a reference from one BGR picture that passes the quality gate.
+
+    Raises InferenceFailed when a model fails.
+    """
+    chosen = dominant(detector.detect(image), policy.faces)
+    if isinstance(chosen, str):
+        return EnrolmentRefused(chosen)
+    problem = instruction(measure(image, chosen), policy.quality)
+    if problem is not None:
+        return EnrolmentRefused(problem)
+    terms = ReferenceTerms(
+        reference_id, person_ref, embedder.contract_id, source, consent_id, expires_at
+    )
+    return Reference(terms, embedder.embed(image, chosen))
