@@ -21,6 +21,8 @@ from hardware.errors import without_credentials
 
 Pixels = NDArray[np.uint8]
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+# FFmpeg would otherwise look at five seconds of pictures before it hands out the first.
+_LOW_LATENCY = "fflags;nobuffer|flags;low_delay|analyzeduration;500000|fpsprobesize;0"
 _BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
 _opening = threading.Lock()
 
@@ -178,7 +180,7 @@ class OpenCvFrames:
             cv2.CAP_PROP_READ_TIMEOUT_MSEC, milliseconds,
             cv2.CAP_PROP_N_THREADS, 1,
         ]  # fmt: skip
-        wanted = f"rtsp_transport;{self._transport}|fflags;nobuffer|flags;low_delay"
+        wanted = f"rtsp_transport;{self._transport}|{_LOW_LATENCY}"
         with _opening:
             before = os.environ.get(_OPTIONS)
             os.environ[_OPTIONS] = wanted

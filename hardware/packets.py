@@ -27,7 +27,8 @@ from hardware.errors import (
 
 Transport = Literal["tcp", "udp"]
 # Enough to see the parameter sets and one key picture; FFmpeg would look for five seconds.
-_ANALYSE_MICROSECONDS = 1_500_000
+_ANALYSE_MICROSECONDS = 500_000
+_MOST_HELD = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +94,7 @@ class RtspPackets:
         breaks, ``CameraEnded`` when the camera ends the stream.
         """
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size == 0:
-                    break
-                yield ReceivedPacket(packet, time.monotonic_ns())
+            yield from _with_first_times(self._received())
         except av.error.EOFError as exc:
             raise CameraEnded(self._url) from exc
         except av.error.FFmpegError as exc:
@@ -106,6 +104,34 @@ class RtspPackets:
     def close(self) -> None:
         """Leave the camera; safe to call twice."""
         self._container.close()
+
+    def _received(self) -> Iterator[ReceivedPacket]:
+        for packet in self._container.demux(self._stream):
+            if packet.size == 0:
+                return
+            yield ReceivedPacket(packet, time.monotonic_ns())
+
+
+def _with_first_times(received: Iterator[ReceivedPacket]) -> Iterator[ReceivedPacket]:
+    """Give the first pictures the times that FFmpeg loses.
+
+    Its H.264 parser remembers the times of the last four pieces only, so the first picture,
+    which came in many pieces, has none. It is held back until the next one tells.
+    """
+    held: list[ReceivedPacket] = []
+    for each in received:
+        if each.packet.pts is None and len(held) < _MOST_HELD:
+            held.append(each)
+            continue
+        if each.packet.pts is not None:
+            for back, early in enumerate(reversed(held), start=1):
+                step = early.packet.duration or each.packet.duration or 1
+                early.packet.pts = early.packet.dts = each.packet.pts - back * step
+        yield from held
+        yield each
+        yield from received
+        return
+    yield from held
 
 
 def open_packets(

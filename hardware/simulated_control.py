@@ -123,6 +123,7 @@ class ControlServer:
         self._handle = handle
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int = 0) -> int:
         """Listen; return the port. Raises ``OSError`` when the port is taken."""
@@ -132,14 +133,21 @@ class ControlServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        for writer in tuple(self._writers):
-            writer.transport.abort()
+        """Stop listening, cut every connection, and wait until each has noticed."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             with suppress(ConnectionError):
                 await self._converse(reader, writer)

@@ -44,6 +44,7 @@ class RtspServer:
         self._track, self._host = track, host
         self._clients: set[_Client] = set()
         self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
         self.plugged = True
 
     async def start(self, port: int = 0) -> int:
@@ -54,10 +55,13 @@ class RtspServer:
         return int(self._server.sockets[0].getsockname()[1])
 
     async def close(self) -> None:
-        self.drop_clients()
+        """Stop listening, cut every connection, and wait until each has noticed."""
         if self._server is not None:
             self._server.close()
             await self._server.wait_closed()
+        self.drop_clients()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     @property
     def playing(self) -> int:
@@ -93,6 +97,10 @@ class RtspServer:
         sock = writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER_BYTES)
         self._clients.add(client)
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
             await client.run()
         finally:
@@ -115,7 +123,7 @@ class _Client:
         self._sender = RtpSender(secrets.randbits(32), secrets.randbits(16))
         self._channels: tuple[int, int] | None = None
         self._sockets: tuple[socket.socket, socket.socket] | None = None
-        self._at_key = False
+        self._at_key = self._has_begun = False
         self._reported_at: float | None = None
         self.is_playing = False
         self.dropped = 0
@@ -217,7 +225,7 @@ class _Client:
     def _teardown(self, request: Request) -> bytes:
         self._need_session(request)
         self._session = None
-        self.is_playing = self._at_key = False
+        self.is_playing = self._at_key = self._has_begun = False
         self._release()
         return reply(200, request.sequence)
 
@@ -260,9 +268,9 @@ class _Client:
         if buffered > _MAX_BUFFERED_BYTES:
             self._at_key = False
         if not self._at_key and (not unit.is_key or buffered > _MAX_BUFFERED_BYTES):
-            self.dropped += 1
+            self.dropped += self._has_begun
             return
-        self._at_key = True
+        self._at_key = self._has_begun = True
         if (
             self._reported_at is None
             or abs(unit.wall_seconds - self._reported_at) >= _REPORT_EVERY_SECONDS
