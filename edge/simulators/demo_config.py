@@ -29,7 +29,7 @@ class DemoTimes:
 def central_toml(data: Path, collector_port: int, web_port: int) -> str:
     """Return central's configuration."""
     return (
-        f"data = {_text(data)}\n"
+        f"[storage]\ndata = {_text(data)}\n"
         f"[collector]\nendpoint = {_text(f'tcp://127.0.0.1:{collector_port}')}\n"
         f"[web]\nhost = {_text('127.0.0.1')}\nport = {web_port}\n"
     )

@@ -38,6 +38,16 @@ class Enrol(Frozen):
     source: Code
 
 
+class Ping(Frozen):
+    """Is the verifier there? Answered at once when no attempt is running."""
+
+    do: Literal["ping"] = "ping"
+
+
+class Ready(Frozen):
+    answer: Literal["ready"] = "ready"
+
+
 class Decided(Frozen):
     answer: Literal["decided"] = "decided"
     decided: IdentityDecided

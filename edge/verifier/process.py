@@ -1,0 +1,109 @@
+"""The verifier process: models loaded once, the counter's camera kept in sight, requests answered.
+
+When the models are missing or wrong it ends with one clear line: the face method is then off,
+loudly, and every other way stays open (US-09).
+"""
+
+from __future__ import annotations
+
+import structlog
+import zmq
+from pydantic import TypeAdapter, ValidationError
+
+from edge.process import ProcessContext
+from edge.verifier.protocol import (
+    MAX_PICTURE_BYTES,
+    Enrol,
+    EnrolmentRefused,
+    Ping,
+    Ready,
+    VerifyFace,
+)
+from edge.verifier.service import FaceMethod, VerifierService
+from hardware.cameras import OpenCvFrames
+from identity.calibration import load_calibration
+from identity.errors import IdentityError
+from identity.policy import load_policy
+from models.errors import ModelsError
+from models.runtime import load_models
+from retention.records.envelope import first_error
+from retention.records.errors import UsageError
+from retention.records.fields import Frozen
+
+log = structlog.get_logger()
+POLL_MILLISECONDS = 500
+_REQUEST: TypeAdapter[VerifyFace | Enrol | Ping] = TypeAdapter(VerifyFace | Enrol | Ping)
+
+
+def run(context: ProcessContext) -> None:
+    """Answer until told to stop. Raises UsageError when the face method cannot be loaded."""
+    config = context.config
+    method = load_method(context)
+    camera = config.camera(config.verification.camera)
+    store = config.open_store()
+    # Staying connected costs a little decoding all day and saves a second at every attempt.
+    frames = OpenCvFrames(
+        camera.url,
+        transport=camera.transport,
+        timeout_seconds=camera.timeout_seconds,
+        idle="decode",
+    )
+    service = VerifierService(
+        config=config,
+        store=store,
+        signer=config.keys().signer(),
+        method=method,
+        frames=frames,
+        stop=context.stop,
+        beat=context.beat,
+    )
+    frames.pause()
+    try:
+        _serve(context, service, frames)
+    finally:
+        frames.close()
+        store.close()
+
+
+def load_method(context: ProcessContext) -> FaceMethod:
+    """Load and check models, policy and calibration. Raises UsageError with one line."""
+    verification = context.config.verification
+    try:
+        models = load_models(verification.models)
+        policy = load_policy(verification.policy)
+        calibration = load_calibration(models.embedder.contract_id)
+        calibration.values.threshold(policy.matching.false_match_rate)
+    except (ModelsError, IdentityError) as exc:
+        raise UsageError(f"the face method is off: {exc}") from exc
+    return FaceMethod(models, policy, calibration)
+
+
+def _serve(context: ProcessContext, service: VerifierService, frames: OpenCvFrames) -> None:
+    with zmq.Context() as zmq_context, zmq_context.socket(zmq.REP) as socket:
+        socket.setsockopt(zmq.MAXMSGSIZE, MAX_PICTURE_BYTES + 4096)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.bind(context.config.socket("verifier"))
+        log.info("verifier_ready")
+        while not context.stop.is_set():
+            context.beat()
+            if socket.poll(POLL_MILLISECONDS):
+                answer = _answer(service, frames, socket.recv_multipart())
+                socket.send(answer.model_dump_json().encode())
+
+
+def _answer(service: VerifierService, frames: OpenCvFrames, parts: list[bytes]) -> Frozen:
+    try:
+        request = _REQUEST.validate_json(parts[0])
+    except ValidationError as exc:
+        return EnrolmentRefused(code="INVALID_REQUEST", detail=first_error(exc)[:200])
+    if isinstance(request, Ping):
+        return Ready()
+    if isinstance(request, Enrol):
+        if len(parts) != 2:
+            return EnrolmentRefused(code="INVALID_REQUEST", detail="no picture came with it")
+        return service.enrol(request, parts[1])
+    frames.resume()
+    try:
+        return service.verify(request)
+    finally:
+        frames.pause()
