@@ -1,0 +1,208 @@
+"""The recorder process: connect, record, explain every outage, try again until told to stop.
+
+The thin shell around `Recording`: it owns the camera's lock, the connection and the back-off. A
+failing camera or disk never ends this process; only a directory that cannot be made durable does.
+"""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Callable
+
+import structlog
+import zmq
+
+from edge.config import CameraConfig
+from edge.process import ProcessContext
+from edge.recorder.arrival import settled
+from edge.recorder.backoff import Backoff
+from edge.recorder.recording import Recording
+from edge.recorder.writer import StreamRefused
+from hardware.errors import CameraUnavailable, HardwareError, UnsupportedCodec
+from hardware.packets import PacketSource, open_packets
+from retention.durable import FileLock
+from retention.footage.layout import FootageError
+from retention.footage.sink import DirectorySyncFailed
+from retention.records.payloads import GapCause
+from retention.store.database import StoreError
+
+LOCK_WAIT_SECONDS = 10.0
+UNSUPPORTED_WAIT_SECONDS = 60.0
+SEAL = b"seal"
+
+log = structlog.get_logger()
+OpenSource = Callable[[CameraConfig], PacketSource]
+
+
+def open_camera(camera: CameraConfig) -> PacketSource:
+    """Connect to a configured camera. Raises HardwareError."""
+    return open_packets(
+        camera.url, transport=camera.transport, timeout_seconds=camera.timeout_seconds
+    )
+
+
+def run(context: ProcessContext, open_source: OpenSource = open_camera) -> None:
+    """Record the camera that `context.argument` names until asked to stop."""
+    camera = context.config.camera(context.argument or "")
+    lock_path = context.config.node.data / "run" / f"recorder-{camera.id}.lock"
+    # (1) one recorder a camera: nobody else's `.part` is ever taken for a crashed one
+    lock = FileLock(lock_path, wait_seconds=LOCK_WAIT_SECONDS)
+    store = context.config.open_store()
+    try:
+        recording = Recording(
+            store,
+            context.config.footage_root,
+            camera.id,
+            camera.scene_role,
+            segment_seconds=context.config.recording.segment_seconds,
+            beat=context.beat,
+        )
+        with SealRequests(context.config.socket(f"recorder-{camera.id}")) as requests:
+            Recorder(context, camera, recording, requests, open_source).run()
+    finally:
+        store.close()
+        lock.release()
+
+
+class SealRequests:
+    """The local PULL socket on which other processes ask to cut and seal now."""
+
+    def __init__(self, address: str) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._socket = self._context.socket(zmq.PULL)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, 64)
+        self._socket.bind(address)
+
+    def __enter__(self) -> SealRequests:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._context.term()
+
+    def asked(self) -> bool:
+        """Take every waiting message; tell whether one of them asked to seal."""
+        found = False
+        while True:
+            try:
+                found = self._socket.recv(zmq.NOBLOCK) == SEAL or found
+            except zmq.Again:
+                return found
+
+
+class Recorder:
+    """One camera's loop."""
+
+    def __init__(
+        self,
+        context: ProcessContext,
+        camera: CameraConfig,
+        recording: Recording,
+        requests: SealRequests,
+        open_source: OpenSource,
+    ) -> None:
+        self._context, self._camera, self._recording = context, camera, recording
+        self._requests, self._open_source = requests, open_source
+        self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
+        self._must_recover, self._first = True, True
+        self._last_trouble = ""
+
+    def run(self) -> None:
+        """Try until stopped, then say that the footage ends here on purpose."""
+        stop = self._context.stop
+        while not stop.is_set():
+            self._context.beat()
+            wait = self._try()
+            self._requests.asked()
+            self._wait(wait)
+        self._guarded(lambda: self._recording.finish(GapCause.RECORDER_STOPPED))
+
+    def _try(self) -> float:
+        """Make one attempt; returns the seconds to wait before the next."""
+        if self._must_recover and not self._guarded(self._recover):
+            return self._backoff.next_seconds()
+        try:
+            source = self._open_source(self._camera)
+        except UnsupportedCodec as exc:
+            self._lost(GapCause.UNSUPPORTED_CODEC, exc)
+            return UNSUPPORTED_WAIT_SECONDS
+        except HardwareError as exc:
+            self._lost(GapCause.CAMERA_UNREACHABLE, exc)
+            return self._backoff.next_seconds()
+        try:
+            self._record(source)
+        finally:
+            source.close()
+        return self._backoff.next_seconds()
+
+    def _recover(self) -> None:
+        self._recording.recover()
+        if self._first:
+            self._recording.note_unexplained_end()
+        self._must_recover = self._first = False
+
+    def _record(self, source: PacketSource) -> None:
+        try:
+            self._copy(source)
+        except DirectorySyncFailed:
+            raise
+        except CameraUnavailable as exc:
+            self._lost(GapCause.STREAM_STALLED, exc)
+        except HardwareError as exc:
+            self._lost(GapCause.CAMERA_UNREACHABLE, exc)
+        except StreamRefused as exc:
+            self._lost(GapCause.STREAM_CHANGED, exc)
+        except (OSError, FootageError, StoreError, sqlite3.Error) as exc:
+            self._disk_failed(exc)
+
+    def _copy(self, source: PacketSource) -> None:
+        stop, beat = self._context.stop, self._context.beat
+        take, asked = self._recording.take, self._requests.asked
+        recorded = False
+        for received in settled(source.packets(), self._recording.connected(source)):
+            take(received, seal_asked=asked)
+            beat()
+            if not recorded and self._recording.recording:
+                recorded, self._last_trouble = True, ""
+                self._backoff.reset()
+            if stop.is_set():
+                return
+
+    def _lost(self, cause: GapCause, exc: Exception) -> None:
+        """The camera is gone: seal what there is and open the gap."""
+        self._say("footage_interrupted", cause, exc)
+        self._guarded(lambda: self._recording.finish(cause))
+
+    def _disk_failed(self, exc: Exception) -> None:
+        """The disk is failing: nothing is deleted, the gap is written as soon as it can be."""
+        self._say("disk_failed", GapCause.DISK_FAILED, exc)
+        self._recording.abandon()
+        self._must_recover = True
+        try:
+            self._recording.open_gap(GapCause.DISK_FAILED)
+        except (StoreError, sqlite3.Error) as refused:
+            log.error("gap_not_written_yet", camera=self._camera.id, reason=str(refused))
+
+    def _guarded(self, step: Callable[[], object]) -> bool:
+        try:
+            step()
+        except DirectorySyncFailed:
+            raise
+        except (OSError, FootageError, StoreError, sqlite3.Error) as exc:
+            self._disk_failed(exc)
+            return False
+        return True
+
+    def _say(self, event: str, cause: GapCause, exc: Exception) -> None:
+        """One line per trouble, not one per try."""
+        if str(exc) != self._last_trouble:
+            self._last_trouble = str(exc)
+            log.warning(event, camera=self._camera.id, cause=cause.value, reason=str(exc))
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, but keep beating, so that a long wait is not taken for a hang."""
+        while seconds > 0 and not self._context.stop.wait(min(seconds, 1.0)):
+            self._context.beat()
+            seconds -= 1.0

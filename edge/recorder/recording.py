@@ -1,0 +1,255 @@
+"""What a recorder does to disk and database: runs, segments, gaps. One object for its lifetime.
+
+A gap begins where the footage that the database knows ends, so it can be opened late (a full
+disk) without losing a second. Whatever ends a run, the camera is then in an open gap until the
+next run begins.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import structlog
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+from edge.recorder.segmenter import Segmenter, Step
+from edge.recorder.writer import SegmentWriter
+from hardware.packets import PacketSource, ReceivedPacket
+from retention.footage.layout import SegmentIdentity
+from retention.footage.recovery import Recovered, recover
+from retention.footage.sink import SegmentSink, seal
+from retention.footage.summary import summarise_due
+from retention.footage.volume import open_volume
+from retention.records.clock import from_micros, to_micros, to_text
+from retention.records.payloads import ClockJumped, GapCause, RunStarted, SceneRole
+from retention.store import footage
+from retention.store.database import NodeStore
+from retention.store.log import append
+
+log = structlog.get_logger()
+
+
+class Recording:
+    """Writes the footage of one camera. The caller holds the camera's lock."""
+
+    def __init__(
+        self,
+        store: NodeStore,
+        root: Path,
+        camera: str,
+        scene_role: SceneRole,
+        *,
+        segment_seconds: float,
+        beat: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store, self._root, self._beat = store, root, beat
+        self._camera, self._scene_role = camera, scene_role
+        self._segment_seconds = segment_seconds
+        self._began_us = to_micros(store.clock.now())
+        self._until_us: int | None = None
+        self._source: PacketSource | None = None
+        self._segmenter: Segmenter | None = None
+        self._writer: SegmentWriter | None = None
+        self._run, self._ordinal = "", 0
+        self._codec = ""
+
+    @property
+    def recording(self) -> bool:
+        """Tell whether a segment is open."""
+        return self._writer is not None
+
+    # -- between connections ----------------------------------------------------------------------
+
+    def recover(self) -> Recovered:
+        """Check the volume and bring files and rows into agreement.
+
+        Raises VolumeRefused, OSError, StoreError, DirectorySyncFailed.
+        """
+        open_volume(self._root, self._store)
+        found = recover(self._store, self._root, self._camera, self._beat)
+        if found.sealed or found.adopted:
+            self._until_us = None
+        if found.sealed or found.adopted or found.incidents:
+            log.info(
+                "footage_recovered",
+                camera=self._camera,
+                sealed=found.sealed,
+                adopted=found.adopted,
+                truncated_bytes=found.truncated_bytes,
+                incidents=found.incidents,
+            )
+        return found
+
+    def note_unexplained_end(self) -> None:
+        """At start: footage that ends without a gap means that the last recorder crashed."""
+        with self._store.write() as connection:
+            if footage.explained_until(connection, self._camera) is not None:
+                self._open_gap(connection, GapCause.RECORDER_CRASHED)
+
+    def open_gap(self, cause: GapCause) -> None:
+        """Say that there is no footage from the end of the last one on."""
+        with self._store.write() as connection:
+            self._open_gap(connection, cause)
+
+    def summarise(self) -> None:
+        """Write the coverage of every full hour that is over."""
+        with self._store.write() as connection:
+            summarise_due(self._store, connection, self._camera, self._scene_role)
+
+    # -- one connection ---------------------------------------------------------------------------
+
+    def connected(self, source: PacketSource) -> Fraction:
+        """Take packets from this source from now on; returns its seconds a tick."""
+        time_base = source.stream.time_base
+        if time_base is None:
+            raise ValueError("the camera's stream has no time base")
+        self._source, self._codec = source, source.codec_name
+        self._segmenter = Segmenter(time_base, self._segment_seconds)
+        return time_base
+
+    def take(self, received: ReceivedPacket, *, seal_asked: Callable[[], bool]) -> None:
+        """Handle one packet. Raises OSError, StoreError, DirectorySyncFailed."""
+        packet, segmenter = received.packet, self._segmenter
+        if segmenter is None or packet.dts is None:
+            return
+        if not packet.is_keyframe:
+            step = segmenter.frame(packet.dts)
+            if step is Step.WRITE and self._writer is not None:
+                self._writer.write(packet)
+            elif step is Step.END_RUN:
+                self._end_run(segmenter.end_us, GapCause.STREAM_CHANGED)
+            return
+        self._take_keyframe(segmenter, packet, received.received_monotonic_ns, seal_asked())
+
+    def finish(self, cause: GapCause) -> None:
+        """End the run, if any: seal what is there and open a gap. Raises as `take` does."""
+        segmenter = self._segmenter
+        self._segmenter = self._source = None
+        if segmenter is not None and self._writer is not None:
+            self._end_run(segmenter.end_us, cause)
+        else:
+            self.open_gap(cause)
+
+    def abandon(self) -> None:
+        """After a failed write: leave the open segment to recovery. Never raises OSError."""
+        writer, self._writer, self._segmenter = self._writer, None, None
+        if writer is not None:
+            writer.abandon()
+
+    # -- steps ------------------------------------------------------------------------------------
+
+    def _take_keyframe(
+        self,
+        segmenter: Segmenter,
+        packet: Packet[VideoStream],
+        received_ns: int,
+        seal_asked: bool,
+    ) -> None:
+        clock = self._store.clock
+        offset_us = to_micros(clock.now()) - clock.monotonic_ns() // 1000
+        old_end_us = segmenter.end_us if segmenter.in_run else 0
+        step = segmenter.keyframe(
+            packet.dts or 0, received_ns // 1000, offset_us, seal_asked=seal_asked
+        )
+        if step is Step.WRITE and self._writer is not None:
+            self._writer.write(packet)
+            self._writer.sync()
+            self._beat()
+            return
+        if step is Step.BEGIN_RUN:
+            if self._writer is not None:
+                self._end_run(old_end_us, GapCause.STREAM_CHANGED)
+            self._begin_run(segmenter)
+        elif step is Step.CUT:
+            self._seal(segmenter.start_us())
+            self._ordinal += 1
+        self._begin_segment(segmenter)
+        if self._writer is not None:
+            self._writer.write(packet)
+        self._beat()
+
+    def _begin_run(self, segmenter: Segmenter) -> None:
+        source = self._source
+        if source is None:
+            return
+        self._run, self._ordinal = self._store.ids.new(), 0
+        start_us = segmenter.start_us()
+        with self._store.write() as connection:
+            if segmenter.wall_moved_us:
+                moved = ClockJumped(
+                    process=f"recorder-{self._camera}", moved_ms=segmenter.wall_moved_us // 1000
+                )
+                append(self._store, connection, moved)
+            if self._until_us is not None and self._until_us < start_us:
+                self._open_gap(connection, GapCause.STREAM_CHANGED)
+            run = RunStarted(
+                run=self._run,
+                camera=self._camera,
+                scene_role=self._scene_role,
+                codec=self._codec,
+                width=source.width,
+                height=source.height,
+                started_at=to_text(from_micros(start_us)),
+            )
+            footage.insert_run(self._store, connection, run)
+            footage.close_gap(self._store, connection, self._camera, start_us)
+        self._until_us = start_us
+        log.info("run_started", camera=self._camera, run=self._run, codec=self._codec)
+
+    def _begin_segment(self, segmenter: Segmenter) -> None:
+        source, node = self._source, self._store.identity
+        if source is None:
+            return
+        identity = SegmentIdentity(
+            agency=node.agency,
+            pharmacy=node.pharmacy,
+            node=node.node,
+            camera=self._camera,
+            scene_role=self._scene_role,
+            run=self._run,
+            ordinal=self._ordinal,
+            segment=self._store.ids.new(),
+            started_at=to_text(from_micros(segmenter.start_us())),
+            codec=self._codec,
+        )
+        sink = SegmentSink(self._root, identity)
+        self._writer = SegmentWriter(sink, source.stream, segmenter.segment_base())
+
+    def _seal(self, end_us: int) -> None:
+        writer = self._writer
+        if writer is None:
+            return
+        writer.close()
+        finished = writer.sink.finish(from_micros(end_us))
+        self._writer = None
+        sealed = seal(self._store, self._root, finished)
+        self._until_us = end_us
+        log.info(
+            "segment_sealed",
+            camera=self._camera,
+            segment=sealed.segment,
+            milliseconds=sealed.duration_ms,
+            bytes=sealed.bytes,
+        )
+        self.summarise()
+
+    def _end_run(self, end_us: int, cause: GapCause) -> None:
+        self._seal(end_us)
+        self.open_gap(cause)
+
+    def _open_gap(self, connection: sqlite3.Connection, cause: GapCause) -> None:
+        started_at = self._explained_until(connection)
+        footage.open_gap(self._store, connection, self._camera, self._scene_role, started_at, cause)
+
+    def _explained_until(self, connection: sqlite3.Connection) -> int:
+        """Return where unexplained time begins; what this process knows goes before the rows,
+        whose latest end lies in the future after the wall clock was set back."""
+        known = self._until_us
+        if known is None:
+            known = footage.explained_until(connection, self._camera)
+        now = to_micros(self._store.clock.now())
+        return min(self._began_us if known is None else known, now)

@@ -1,0 +1,78 @@
+"""Hourly coverage of a camera, so that central sees holding without seeing every segment.
+
+An hour is summarised when it is over and its last second is either sealed or in a gap.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from retention.footage.coverage import Gap, Span, coverage
+from retention.records.clock import from_micros, to_micros, to_text
+from retention.records.payloads import CoverageSummarised, GapCause, SceneRole
+from retention.store import footage
+from retention.store.database import NodeStore
+from retention.store.log import append
+
+HOUR_US = 3_600_000_000
+
+
+def summarise_due(
+    store: NodeStore, connection: sqlite3.Connection, camera: str, scene_role: SceneRole
+) -> int:
+    """Append the summaries that are due and return how many.
+
+    The first hour of a camera is owed from its first footage or gap on. Runs inside the caller's
+    transaction.
+    """
+    now = to_micros(store.clock.now())
+    since = footage.summarised_until(connection, camera)
+    start = footage.first_footage(connection, camera) if since is None else since
+    count = 0
+    while start is not None:
+        end = (start // HOUR_US + 1) * HOUR_US
+        if end > now or not _settled(connection, camera, end):
+            break
+        append(store, connection, summary_of(connection, camera, scene_role, Span(start, end)))
+        start, count = end, count + 1
+    return count
+
+
+def summary_of(
+    connection: sqlite3.Connection, camera: str, scene_role: SceneRole, span: Span
+) -> CoverageSummarised:
+    """Return what is held of a camera over a span."""
+    segments = footage.segments_between(connection, camera, span.start, span.end)
+    found = coverage(
+        span,
+        (Span(row.started_at, row.ended_at) for row in segments),
+        gaps_of(connection, camera, span),
+    )
+    return CoverageSummarised(
+        camera=camera,
+        scene_role=scene_role,
+        started_at=to_text(from_micros(span.start)),
+        ended_at=to_text(from_micros(span.end)),
+        owed_ms=found.owed_ms,
+        covered_ms=found.covered_ms,
+        segments=len(segments),
+        bytes=sum(row.bytes for row in segments),
+    )
+
+
+def gaps_of(connection: sqlite3.Connection, camera: str, span: Span) -> list[Gap]:
+    """Return the gaps of a camera over a span as values."""
+    return [
+        Gap(Span(row.started_at, span.end if row.ended_at is None else row.ended_at),
+            GapCause(row.cause))
+        for row in footage.gaps_between(connection, camera, span.start, span.end)
+    ]  # fmt: skip
+
+
+def _settled(connection: sqlite3.Connection, camera: str, end: int) -> bool:
+    """Tell whether everything before `end` is sealed or explained."""
+    gap = footage.open_gap_of(connection, camera)
+    if gap is not None and gap.started_at < end:
+        return True
+    known = footage.explained_until(connection, camera)
+    return known is not None and known >= end

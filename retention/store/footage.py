@@ -1,0 +1,307 @@
+"""The SQL of footage: runs, segments, gaps, incidents, and what sessions are owed.
+
+Every function that writes takes the connection of the caller's transaction and appends the record
+of the fact in it. Times are microseconds since the Unix epoch, UTC, spans are half-open.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from retention.records.clock import from_micros, from_text, to_micros, to_text
+from retention.records.payloads import (
+    CoverageSummarised,
+    GapCause,
+    GapClosed,
+    GapOpened,
+    IncidentRecorded,
+    RunStarted,
+    SceneRole,
+    SegmentSealed,
+    SessionCovered,
+)
+from retention.store.database import NodeStore
+from retention.store.log import append
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A sealed segment as it is indexed. `sequence` is the place of its record in the log."""
+
+    id: str
+    camera: str
+    scene_role: str
+    run: str
+    ordinal: int
+    started_at: int
+    ended_at: int
+    bytes: int
+    codec: str
+    file_sha256: str
+    chunk_root: str
+    path: str
+    state: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """A span without footage; `ended_at` is None while it lasts."""
+
+    id: str
+    camera: str
+    scene_role: str
+    started_at: int
+    ended_at: int | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSpan:
+    """A closed session whose coverage is not recorded yet."""
+
+    id: str
+    counter: str
+    opened_at: int
+    closed_at: int
+
+
+_SEGMENT = (
+    "SELECT id, camera, scene_role, run, ordinal, started_at, ended_at, bytes, codec,"
+    " file_sha256, chunk_root, path, state, sequence FROM segments"
+)
+_GAP = "SELECT id, camera, scene_role, started_at, ended_at, cause FROM gaps"
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+def insert_run(store: NodeStore, connection: sqlite3.Connection, run: RunStarted) -> None:
+    """Write the start of a run and its record."""
+    append(store, connection, run)
+    connection.execute(
+        "INSERT INTO runs VALUES (?, ?, ?, ?, ?)",
+        (run.run, run.camera, run.scene_role, run.codec, to_micros(from_text(run.started_at))),
+    )
+
+
+def insert_segment(
+    store: NodeStore, connection: sqlite3.Connection, sealed: SegmentSealed, path: str
+) -> None:
+    """Write the index row of a durable file and its record."""
+    record = append(store, connection, sealed)
+    connection.execute(
+        "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed', ?)",
+        (sealed.segment, sealed.camera, sealed.scene_role, sealed.run, sealed.ordinal,
+         to_micros(from_text(sealed.started_at)), to_micros(from_text(sealed.ended_at)),
+         sealed.bytes, sealed.codec, sealed.file_sha256, sealed.chunk_root, path,
+         record.sequence),
+    )  # fmt: skip
+
+
+def open_gap(
+    store: NodeStore,
+    connection: sqlite3.Connection,
+    camera: str,
+    scene_role: SceneRole,
+    started_at: int,
+    cause: GapCause,
+) -> GapRow:
+    """Open a gap, or return the one that is open already (its first cause stands)."""
+    found = open_gap_of(connection, camera)
+    if found is not None:
+        return found
+    gap = GapRow(store.ids.new(), camera, scene_role, started_at, None, cause)
+    append(
+        store,
+        connection,
+        GapOpened(
+            gap=gap.id,
+            camera=camera,
+            scene_role=scene_role,
+            started_at=to_text(from_micros(started_at)),
+            cause=cause,
+        ),
+    )
+    connection.execute(
+        "INSERT INTO gaps VALUES (?, ?, ?, ?, NULL, ?)",
+        (gap.id, camera, scene_role, started_at, cause),
+    )
+    return gap
+
+
+def close_gap(
+    store: NodeStore, connection: sqlite3.Connection, camera: str, ended_at: int
+) -> GapRow | None:
+    """Close the camera's open gap, if any; never before it began. Returns the closed row."""
+    gap = open_gap_of(connection, camera)
+    if gap is None:
+        return None
+    ended_at = max(ended_at, gap.started_at)
+    append(
+        store,
+        connection,
+        GapClosed(
+            gap=gap.id,
+            camera=camera,
+            scene_role=SceneRole(gap.scene_role),
+            started_at=to_text(from_micros(gap.started_at)),
+            ended_at=to_text(from_micros(ended_at)),
+            cause=GapCause(gap.cause),
+        ),
+    )
+    connection.execute("UPDATE gaps SET ended_at = ? WHERE id = ?", (ended_at, gap.id))
+    return GapRow(gap.id, camera, gap.scene_role, gap.started_at, ended_at, gap.cause)
+
+
+def add_incident(
+    store: NodeStore, connection: sqlite3.Connection, incident: str, subject: str, detail: str
+) -> bool:
+    """Write an incident and its record once; returns False when it is known already."""
+    subject, detail = subject[-200:], detail[:200]
+    known = connection.execute(
+        "SELECT 1 FROM incidents WHERE incident = ? AND subject = ?", (incident, subject)
+    ).fetchone()
+    if known is not None:
+        return False
+    connection.execute(
+        "INSERT INTO incidents VALUES (?, ?, ?, ?)",
+        (incident, subject, detail, to_micros(store.clock.now())),
+    )
+    append(store, connection, IncidentRecorded(incident=incident, subject=subject, detail=detail))
+    return True
+
+
+def mark_covered(store: NodeStore, connection: sqlite3.Connection, covered: SessionCovered) -> None:
+    """Write a session's coverage and its record, once."""
+    connection.execute(
+        "UPDATE sessions SET covered_at = ? WHERE id = ? AND covered_at IS NULL",
+        (to_micros(store.clock.now()), covered.session),
+    )
+    (changed,) = connection.execute("SELECT changes()").fetchone()
+    if changed:
+        append(store, connection, covered)
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def open_gap_of(connection: sqlite3.Connection, camera: str) -> GapRow | None:
+    """Return the gap that a camera is in now."""
+    row = connection.execute(f"{_GAP} WHERE camera = ? AND ended_at IS NULL", (camera,)).fetchone()
+    return None if row is None else GapRow(*row)
+
+
+def explained_until(connection: sqlite3.Connection, camera: str) -> int | None:
+    """Return the end of the camera's last footage or closed gap, None if it has neither."""
+    (segments,) = connection.execute(
+        "SELECT max(ended_at) FROM segments WHERE camera = ?", (camera,)
+    ).fetchone()
+    (gaps,) = connection.execute(
+        "SELECT max(ended_at) FROM gaps WHERE camera = ?", (camera,)
+    ).fetchone()
+    found: list[int] = [end for end in (segments, gaps) if end is not None]
+    return max(found) if found else None
+
+
+def last_segment(connection: sqlite3.Connection, camera: str) -> SegmentRow | None:
+    """Return the camera's latest segment by start."""
+    row = connection.execute(
+        f"{_SEGMENT} WHERE camera = ? ORDER BY started_at DESC LIMIT 1", (camera,)
+    ).fetchone()
+    return None if row is None else SegmentRow(*row)
+
+
+def segments_between(
+    connection: sqlite3.Connection, camera: str, start: int, end: int
+) -> list[SegmentRow]:
+    """Return the segments of a camera that overlap a span, in order."""
+    rows = connection.execute(
+        f"{_SEGMENT} WHERE camera = ? AND started_at < ? AND ended_at > ? ORDER BY started_at",
+        (camera, end, start),
+    )
+    return [SegmentRow(*row) for row in rows]
+
+
+def gaps_between(connection: sqlite3.Connection, camera: str, start: int, end: int) -> list[GapRow]:
+    """Return the gaps of a camera that overlap a span; an open gap reaches to the end."""
+    rows = connection.execute(
+        f"{_GAP} WHERE camera = ? AND started_at < ? AND (ended_at IS NULL OR ended_at > ?)"
+        " ORDER BY started_at",
+        (camera, end, start),
+    )
+    return [GapRow(*row) for row in rows]
+
+
+def all_segments(connection: sqlite3.Connection) -> Iterator[SegmentRow]:
+    """Yield every segment, by camera, run and ordinal."""
+    for row in connection.execute(f"{_SEGMENT} ORDER BY camera, run, ordinal"):
+        yield SegmentRow(*row)
+
+
+def segment_at(connection: sqlite3.Connection, path: str) -> SegmentRow | None:
+    """Return the segment whose file lies at a path relative to the footage root."""
+    row = connection.execute(f"{_SEGMENT} WHERE path = ?", (path,)).fetchone()
+    return None if row is None else SegmentRow(*row)
+
+
+def is_indexed(connection: sqlite3.Connection, segment: str, run: str, ordinal: int) -> bool:
+    """Tell whether a segment id, or its place in its run, is taken."""
+    row = connection.execute(
+        "SELECT 1 FROM segments WHERE id = ? OR (run = ? AND ordinal = ?)", (segment, run, ordinal)
+    ).fetchone()
+    return row is not None
+
+
+def segments_in_folder(connection: sqlite3.Connection, folder: str) -> dict[str, SegmentRow]:
+    """Return the segments under a folder of the footage root (`camera/day`), by path."""
+    rows = connection.execute(
+        f"{_SEGMENT} WHERE path >= ? AND path < ?", (f"{folder}/", f"{folder}0")
+    )  # "0" is the character after "/"
+    return {row["path"]: SegmentRow(*row) for row in rows}
+
+
+def has_segments(connection: sqlite3.Connection) -> bool:
+    """Tell whether any footage was ever sealed on this node."""
+    return connection.execute("SELECT 1 FROM segments LIMIT 1").fetchone() is not None
+
+
+def incident_subjects(connection: sqlite3.Connection) -> set[str]:
+    """Return what incidents are about: paths, cameras, ids."""
+    return {row[0] for row in connection.execute("SELECT subject FROM incidents")}
+
+
+def uncovered_sessions(connection: sqlite3.Connection) -> list[SessionSpan]:
+    """Return closed sessions whose coverage is not recorded, oldest first."""
+    rows = connection.execute(
+        "SELECT id, counter, opened_at, closed_at FROM sessions"
+        " WHERE closed_at IS NOT NULL AND covered_at IS NULL ORDER BY closed_at"
+    )
+    return [SessionSpan(*row) for row in rows]
+
+
+def summarised_until(connection: sqlite3.Connection, camera: str) -> int | None:
+    """Return the end of the camera's last `coverage.summarised` span."""
+    rows = connection.execute(
+        "SELECT bytes FROM log WHERE kind = 'coverage.summarised' ORDER BY sequence DESC LIMIT 512"
+    )
+    for (raw,) in rows:
+        payload = CoverageSummarised.model_validate(json.loads(raw)["payload"])
+        if payload.camera == camera:
+            return to_micros(from_text(payload.ended_at))
+    return None
+
+
+def first_footage(connection: sqlite3.Connection, camera: str) -> int | None:
+    """Return when the camera's first run or first gap began."""
+    (run,) = connection.execute(
+        "SELECT min(started_at) FROM runs WHERE camera = ?", (camera,)
+    ).fetchone()
+    (gap,) = connection.execute(
+        "SELECT min(started_at) FROM gaps WHERE camera = ?", (camera,)
+    ).fetchone()
+    found: list[int] = [start for start in (run, gap) if start is not None]
+    return min(found) if found else None
