@@ -24,7 +24,7 @@ import numpy.typing as npt
 from identity.policy import LivenessLimits
 from identity.quality import nose_offset
 from models.opencv import cv2
-from models.values import Landmarks
+from models.values import Image, Landmarks
 
 Grey = npt.NDArray[np.uint8]
 Points = npt.NDArray[np.float64]
@@ -40,6 +40,9 @@ _ROUND_TRIP_PX = 0.75
 _LEAST_POINTS_SHARE = 0.35
 _PAIRS = 3
 _LEAST_SECONDS_APART = 0.25
+# Beyond this turn (of the nose, in eye distances) too much of the face has gone out of sight for
+# the flow to follow; pairs that turned less are then more telling.
+_FOLLOWABLE_TURN = 0.15
 
 
 class Verdict(StrEnum):
@@ -63,16 +66,27 @@ class Signal:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MotionSample:
-    """One looked-at frame: the whole frame in grey, the landmarks, the time in nanoseconds."""
+    """What is kept of one looked-at frame: two small grey windows, landmarks, nanoseconds.
 
-    grey: Grey
+    `window` follows the face; `anchored` stays where the face was in the track's first frame.
+    """
+
+    window: Grey
+    anchored: Grey
     landmarks: Landmarks
     monotonic_ns: int
 
 
+def take_sample(
+    pixels: Image, landmarks: Landmarks, monotonic_ns: int, anchor: Landmarks
+) -> MotionSample:
+    """Cut both windows out of a BGR frame; `anchor` are the landmarks of the first frame."""
+    return MotionSample(_cut(pixels, landmarks), _cut(pixels, anchor), landmarks, monotonic_ns)
+
+
 def assess(samples: Sequence[MotionSample], limits: LivenessLimits) -> tuple[Signal, Signal]:
     """Return the motion signal and the plane signal of an attempt."""
-    pairs = _telling_pairs(samples)
+    pairs = telling_pairs(samples)
     return (
         _judged("motion", motion(samples), float(limits.min_motion), "STATIC_INPUT"),
         _judged(
@@ -92,12 +106,12 @@ def _judged(name: str, value: float | None, limit: float, reason: str) -> Signal
     return Signal(name, Verdict.FAIL, value, limit, reason)
 
 
-def _telling_pairs(samples: Sequence[MotionSample]) -> list[tuple[int, int]]:
-    """Return the pairs of frames between which the head turned most by its landmarks."""
+def telling_pairs(samples: Sequence[MotionSample]) -> list[tuple[int, int]]:
+    """Return the pairs of frames between which the head turned most, yet flow can follow."""
     turned = [nose_offset(sample.landmarks) for sample in samples]
     apart = _LEAST_SECONDS_APART * 1e9
     candidates = [
-        (abs(turned[i] - turned[j]), i, j)
+        (-abs(abs(turned[i] - turned[j]) - _FOLLOWABLE_TURN), i, j)
         for j in range(len(samples))
         for i in range(j)
         if samples[j].monotonic_ns - samples[i].monotonic_ns >= apart
@@ -121,12 +135,9 @@ def motion(samples: Sequence[MotionSample]) -> float | None:
     first = samples[0]
     shifts = [float(np.abs(s.landmarks - first.landmarks).mean()) for s in samples]
     furthest = np.argsort(shifts)[-2:]
-    window = _window(first.landmarks)
-    before = cv2.warpAffine(first.grey, window, (_WIDTH, _HEIGHT))
-    found = [_flow(before, cv2.warpAffine(samples[i].grey, window, (_WIDTH, _HEIGHT)))
-             for i in furthest]  # fmt: skip
+    flows = [_flow(first.anchored, samples[i].anchored) for i in furthest]
     return max(
-        float(np.median(np.linalg.norm(flow[_ROWS, _COLUMNS], axis=1))) / _EYES_PX for flow in found
+        float(np.median(np.linalg.norm(flow[_ROWS, _COLUMNS], axis=1))) / _EYES_PX for flow in flows
     )
 
 
@@ -135,7 +146,7 @@ def plane_residual(before: MotionSample, after: MotionSample) -> float | None:
 
     None when too little of the flow can be trusted.
     """
-    a, b = _normalised(before), _normalised(after)
+    a, b = _even(before.window), _even(after.window)
     forth, back = _flow(a, b), _flow(b, a)
     start = _GRID.astype(np.float64)
     moved = forth[_ROWS, _COLUMNS].astype(np.float64)
@@ -152,28 +163,29 @@ def plane_residual(before: MotionSample, after: MotionSample) -> float | None:
     return float(np.median(np.linalg.norm(explained - end[trusted], axis=1))) / _EYES_PX
 
 
-def _window(landmarks: Landmarks) -> Points:
-    """Return the 2x3 map from the frame to the fixed-scale window around the face."""
+def _cut(pixels: Image, landmarks: Landmarks) -> Grey:
+    """Return the fixed-scale window around the face, in grey."""
     scale = _EYES_PX / max(float(np.linalg.norm(landmarks[1] - landmarks[0])), 1e-6)
     middle = landmarks[[0, 1, 3, 4]].mean(axis=0)
-    return np.array(
+    matrix = np.array(
         [
             [scale, 0.0, _WIDTH / 2 - scale * middle[0]],
             [0.0, scale, _HEIGHT / 2 - scale * middle[1]],
         ]
     )
+    window = cv2.warpAffine(pixels, matrix, (_WIDTH, _HEIGHT))
+    return np.asarray(cv2.cvtColor(window, cv2.COLOR_BGR2GRAY), dtype=np.uint8)
 
 
-def _normalised(sample: MotionSample) -> Grey:
-    """Return the face window with local contrast made even, so that glare is not motion."""
-    window = cv2.warpAffine(sample.grey, _window(sample.landmarks), (_WIDTH, _HEIGHT))
+def _even(window: Grey) -> Grey:
+    """Make local contrast even, so that glare that wanders over a print is not motion."""
     values = window.astype(np.float32)
     centred = values - cv2.GaussianBlur(values, (0, 0), 8)
     spread = np.sqrt(cv2.GaussianBlur(centred**2, (0, 0), 8)) + 6
     return np.asarray(np.clip(128 + 40 * centred / spread, 0, 255), dtype=np.uint8)
 
 
-def _flow(before: npt.NDArray[np.generic], after: npt.NDArray[np.generic]) -> Points:
+def _flow(before: Grey, after: Grey) -> Points:
     estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     flow = estimator.calc(before, after, None)  # type: ignore[call-overload]
     return np.asarray(flow)

@@ -66,12 +66,17 @@ class QualityLimits(_Part):
 
     min_detection_score: Annotated[Decimal, Field(ge=Decimal("0.5"), le=1)]
     min_inter_eye_px: Annotated[Decimal, Field(ge=40, le=400)]
+    picture_min_inter_eye_px: Annotated[Decimal, Field(ge=24, le=400)]
     max_yaw_degrees: Annotated[Decimal, Field(gt=0, le=30)]
     max_pitch_degrees: Annotated[Decimal, Field(gt=0, le=30)]
     min_sharpness: Annotated[Decimal, Field(ge=10)]
     min_brightness: Annotated[Decimal, Field(ge=20, le=120)]
     max_brightness: Annotated[Decimal, Field(ge=130, le=240)]
     min_inside_share: Annotated[Decimal, Field(ge=Decimal("0.8"), le=1)]
+
+    def for_pictures(self) -> QualityLimits:
+        """Return the limits for picture files, where faces may be smaller than at the counter."""
+        return self.model_copy(update={"min_inter_eye_px": self.picture_min_inter_eye_px})
 
 
 class LivenessLimits(_Part):

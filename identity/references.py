@@ -146,7 +146,7 @@ def enrol(
     chosen = dominant(detector.detect(image), policy.faces)
     if isinstance(chosen, str):
         return EnrolmentRefused(chosen)
-    problem = instruction(measure(image, chosen), policy.quality)
+    problem = instruction(measure(image, chosen), policy.quality.for_pictures())
     if problem is not None:
         return EnrolmentRefused(problem)
     terms = ReferenceTerms(

@@ -1,0 +1,125 @@
+"""Comparing picture files: quality and similarity only, without liveness and without a receipt.
+
+For the command line and for measuring. It can never stand in for an attempt at the counter, which
+is why its result is a type of its own and not a Decision.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from identity.calibration import LoadedCalibration
+from identity.faces import dominant
+from identity.policy import IdentityPolicy
+from identity.quality import FaceQuality, instruction, measure
+from identity.track import cosine, require_unit
+from models.values import Detector, Embedder, Embedding, Image
+
+
+@dataclass(frozen=True, slots=True)
+class PictureProblem:
+    """Why one picture cannot be compared; `picture` counts from 0, the reference."""
+
+    picture: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The result for one reference and its probes.
+
+    `score` is the mean over the probes, as soon as every picture has one dominant face; while a
+    picture has a problem of quality it is for information, and the outcome stays RETRY.
+    """
+
+    outcome: str
+    reasons: tuple[str, ...]
+    problems: tuple[PictureProblem, ...]
+    score: float | None
+    neg_log10_fmr: float | None
+    threshold: float
+    quality: tuple[FaceQuality | None, ...]
+    timing_ms: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Looked:
+    reason: str | None
+    quality: FaceQuality | None
+    embedding: Embedding | None
+
+
+class Comparer:
+    """Compares pictures under one policy, calibration and set of models.
+
+    Raises CalibrationMismatch or UnsupportedFalseMatchRate when they do not fit together.
+    """
+
+    def __init__(
+        self,
+        *,
+        policy: IdentityPolicy,
+        calibration: LoadedCalibration,
+        detector: Detector,
+        embedder: Embedder,
+    ) -> None:
+        values = calibration.values
+        values.require_contract(embedder.contract_id)
+        self._policy, self._values = policy, values
+        self._detector, self._embedder = detector, embedder
+        self._threshold = values.threshold(policy.matching.false_match_rate)
+        self._grey_threshold = values.threshold(policy.matching.grey_false_match_rate)
+
+    def compare(self, reference: Image, probes: Sequence[Image]) -> Comparison:
+        """Compare BGR pictures. Raises InferenceFailed, and ValueError without a probe."""
+        if not probes:
+            raise ValueError("there is no probe to compare")
+        timing = {"detect": 0.0, "embed": 0.0}
+        results = [self._one(picture, timing) for picture in (reference, *probes)]
+        problems = tuple(
+            PictureProblem(index, result.reason)
+            for index, result in enumerate(results)
+            if result.reason is not None
+        )
+        embeddings = [result.embedding for result in results if result.embedding is not None]
+        score = None
+        if len(embeddings) == len(results):
+            score = float(np.mean([cosine(embeddings[0], other) for other in embeddings[1:]]))
+        outcome, reasons = self._judged(score, problems)
+        return Comparison(
+            outcome=outcome,
+            reasons=reasons,
+            problems=problems,
+            score=score,
+            neg_log10_fmr=None if score is None else self._values.neg_log10_fmr(score),
+            threshold=self._threshold,
+            quality=tuple(result.quality for result in results),
+            timing_ms={step: round(spent, 1) for step, spent in timing.items()},
+        )
+
+    def _one(self, picture: Image, timing: dict[str, float]) -> _Looked:
+        started = time.perf_counter()
+        face = dominant(self._detector.detect(picture), self._policy.faces)
+        timing["detect"] += (time.perf_counter() - started) * 1000
+        if isinstance(face, str):
+            return _Looked(face, None, None)
+        quality = measure(picture, face)
+        started = time.perf_counter()
+        embedding = self._embedder.embed(picture, face)
+        require_unit(embedding)
+        timing["embed"] += (time.perf_counter() - started) * 1000
+        problem = instruction(quality, self._policy.quality.for_pictures())
+        return _Looked(problem, quality, embedding)
+
+    def _judged(
+        self, score: float | None, problems: Sequence[PictureProblem]
+    ) -> tuple[str, tuple[str, ...]]:
+        if score is None or problems:
+            return "RETRY", tuple(dict.fromkeys(problem.reason for problem in problems))
+        if score >= self._threshold:
+            return "ACCEPT", ("MATCH",)
+        return "REFER", ("INCONCLUSIVE" if score >= self._grey_threshold else "MISMATCH",)
