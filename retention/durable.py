@@ -91,3 +91,18 @@ class FileLock:
         except BlockingIOError:
             return False
         return True
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds the lock at `path`; takes nothing and creates nothing."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -16,7 +16,7 @@ import structlog
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from edge.recorder.segmenter import Segmenter, Step
+from edge.recorder.segmenter import MAX_WALL_JUMP_US, Segmenter, Step
 from edge.recorder.writer import SegmentWriter
 from hardware.packets import PacketSource, ReceivedPacket
 from retention.footage.layout import SegmentIdentity
@@ -252,4 +252,6 @@ class Recording:
         if known is None:
             known = footage.explained_until(connection, self._camera)
         now = to_micros(self._store.clock.now())
-        return min(self._began_us if known is None else known, now)
+        if known is None:
+            return self._began_us
+        return now if known - now > MAX_WALL_JUMP_US else known

@@ -1,0 +1,78 @@
+"""The first lines of every child process: logs, signals, heartbeat, and not outliving its parent.
+
+A child ends orderly on SIGTERM, and on the death of its supervisor: the sentinel of the parent
+process tells, then there are five seconds before the hard end.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing import connection, parent_process
+from typing import Protocol
+
+import structlog
+
+from edge.config import EdgeConfig
+from edge.process import ProcessContext
+from edge.processes import ProcessSpec
+from retention.logs import configure
+from retention.records.errors import UsageError
+
+ORPHAN_SECONDS = 5.0
+ORPHAN_EXIT_CODE = 70
+FAILED_EXIT_CODE = 1
+USAGE_EXIT_CODE = 2
+
+
+class Heartbeat(Protocol):
+    """Shared memory: the monotonic nanoseconds of the last beat."""
+
+    value: int
+
+
+def main(spec: ProcessSpec, config: EdgeConfig, heartbeat: Heartbeat) -> None:
+    """Run one process of the table until it ends. The target of multiprocessing's spawn."""
+    configure(spec.name)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides.
+    threading.Thread(target=_follow_parent, args=(stop,), name="parent", daemon=True).start()
+
+    def beat() -> None:
+        heartbeat.value = time.monotonic_ns()
+
+    beat()
+    log = structlog.get_logger()
+    try:
+        target = load_target(spec.target)
+        beat()
+        target(ProcessContext(config, stop, beat, spec.argument))
+    except UsageError as exc:
+        log.error("process_refused", reason=str(exc))
+        raise SystemExit(USAGE_EXIT_CODE) from exc
+    except Exception as exc:
+        log.exception("process_failed")
+        raise SystemExit(FAILED_EXIT_CODE) from exc
+
+
+def load_target(target: str) -> Callable[[ProcessContext], None]:
+    """Import `module:function`."""
+    module, _, name = target.partition(":")
+    found: Callable[[ProcessContext], None] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _follow_parent(stop: threading.Event) -> None:
+    parent = parent_process()
+    if parent is None:
+        return
+    connection.wait([parent.sentinel])
+    structlog.get_logger().warning("supervisor_died")
+    stop.set()
+    threading.Event().wait(ORPHAN_SECONDS)
+    os._exit(ORPHAN_EXIT_CODE)

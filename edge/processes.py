@@ -1,0 +1,59 @@
+"""The processes of a node: one table, one line each. The supervisor, docs and tests read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.config import EdgeConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """One process to keep running.
+
+    `target` is `module:function` taking a ProcessContext. More than `restart_budget` unexpected
+    ends within BUDGET_SECONDS and it is given up (tried again only every GIVEN_UP_SECONDS).
+    Silence for `heartbeat_seconds` is a hang: it is killed and started again.
+    """
+
+    name: str
+    target: str
+    argument: str | None
+    restart_budget: int
+    heartbeat_seconds: float
+
+
+BUDGET_SECONDS = 600.0
+GIVEN_UP_SECONDS = 300.0
+
+# name, target, restart budget, heartbeat limit in seconds, only with a central
+_SINGLE = (
+    ("verifier", "edge.verifier.process:run", 10, 60.0, False),
+    ("terminal", "edge.terminal.process:run", 10, 30.0, False),
+    ("custodian", "edge.custodian.process:run", 10, 60.0, False),
+    ("uplink", "edge.uplink.process:run", 10, 30.0, True),
+    ("commands", "edge.commands.process:run", 10, 60.0, True),
+)
+_RECORDER_BUDGET = 20
+_RECORDER_HEARTBEAT_SECONDS = 30.0
+
+
+def process_table(config: EdgeConfig) -> tuple[ProcessSpec, ...]:
+    """Return what runs on this node: recorders first, for footage is owed from the first second."""
+    recorders = [
+        ProcessSpec(
+            f"recorder-{camera.id}",
+            "edge.recorder.process:run",
+            camera.id,
+            _RECORDER_BUDGET,
+            # Opening and then waiting for the first picture may each take the camera's timeout.
+            _RECORDER_HEARTBEAT_SECONDS + 2 * camera.timeout_seconds,
+        )
+        for camera in config.cameras
+    ]
+    singles = [
+        ProcessSpec(name, target, None, budget, heartbeat)
+        for name, target, budget, heartbeat, needs_central in _SINGLE
+        if config.central is not None or not needs_central
+    ]
+    return (*recorders, *singles)
