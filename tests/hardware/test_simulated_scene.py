@@ -84,10 +84,9 @@ def test_a_genuine_person_blinks(people: People) -> None:
         round(WIDTH * 0.43) - 14 : round(WIDTH * 0.43) + 14,
     ]
     frames = [scene.frame(t / 15, clock_seconds=0, ordinal=0)[eye].astype(float) for t in range(60)]
-    usual = np.median(frames, axis=0)
-    differs = [float(np.abs(each - usual).mean()) for each in frames]
-    assert max(differs) > 15
-    assert 2 <= sum(d > 15 for d in differs) < len(differs) / 4
+    steps = [float(np.abs(b - a).mean()) for a, b in pairwise(frames)]
+    assert max(steps) > 8 * float(np.median(steps))
+    assert sum(step > max(steps) / 2 for step in steps) < len(steps) / 6
 
 
 def test_a_frame_is_a_function_of_cast_seed_and_time(people: People) -> None:
