@@ -187,5 +187,8 @@ def newest_reference(connection: sqlite3.Connection, person_ref: str) -> Referen
 
 
 def _reference(row: sqlite3.Row) -> Reference:
-    *head, enrolled_at, expires_at = row
-    return Reference(*head, from_micros(enrolled_at), from_micros(expires_at))
+    return Reference(
+        row["id"], row["person_ref"], row["consent"], row["contract_id"], row["source"],
+        row["key_id"], row["nonce"], row["sealed"],
+        from_micros(row["enrolled_at"]), from_micros(row["expires_at"]),
+    )  # fmt: skip

@@ -28,7 +28,8 @@ def insert_session(
 ) -> None:
     """List a session that was just opened."""
     connection.execute(
-        "INSERT INTO sessions VALUES (?, ?, ?, NULL, NULL)", (session, counter, to_micros(opened_at))
+        "INSERT INTO sessions VALUES (?, ?, ?, NULL, NULL)",
+        (session, counter, to_micros(opened_at)),
     )
 
 

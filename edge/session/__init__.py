@@ -1,0 +1,1 @@
+"""A dispensing session: append-only steps, folded into what may happen next."""

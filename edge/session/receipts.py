@@ -1,0 +1,126 @@
+"""Decision receipts that need no camera: a pharmacist's attestation, and refusals to look.
+
+The policy named in them is the small table below, so its digest says under which terms they
+were given.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from edge.session.state import SessionState
+from retention.records.canonical import digest_of
+from retention.records.clock import to_text
+from retention.records.payloads import DecisionReceipt, IdentityDecided
+from retention.records.receipts import sign_receipt
+from retention.records.signing import Signer
+
+POLICY_NAME = "counter-terms"
+DOCUMENT_TYPES = (
+    "id_card",
+    "social_security_card",
+    "electronic_certificate",
+    "passport",
+    "household_register",
+    "other_official",
+)
+
+
+def attested(
+    state: SessionState,
+    *,
+    receipt: str,
+    pharmacist: str,
+    document_type: str,
+    now: datetime,
+    valid_for: timedelta,
+    signer: Signer,
+) -> IdentityDecided:
+    """A pharmacist compared the document of the person at the counter: ACCEPT."""
+    made = _receipt(
+        state,
+        receipt=receipt,
+        method="document_attested",
+        outcome="ACCEPT",
+        reason="DOCUMENT_ATTESTED",
+        now=now,
+        valid_for=valid_for,
+        attested_by=pharmacist,
+        document_type=document_type,
+    )
+    return sign_receipt(made, signer)
+
+
+def not_looked(
+    state: SessionState,
+    *,
+    receipt: str,
+    reason: str,
+    now: datetime,
+    valid_for: timedelta,
+    signer: Signer,
+) -> IdentityDecided:
+    """No face was looked at, for this reason: REFER, so another way is taken."""
+    made = _receipt(
+        state,
+        receipt=receipt,
+        method="face",
+        outcome="REFER",
+        reason=reason,
+        now=now,
+        valid_for=valid_for,
+    )
+    return sign_receipt(made, signer)
+
+
+def _receipt(
+    state: SessionState,
+    *,
+    receipt: str,
+    method: str,
+    outcome: str,
+    reason: str,
+    now: datetime,
+    valid_for: timedelta,
+    attested_by: str | None = None,
+    document_type: str | None = None,
+) -> DecisionReceipt:
+    subject_ref, subject_role = state.subject
+    terms = {
+        "policy": POLICY_NAME,
+        "version": 1,
+        "documents": list(DOCUMENT_TYPES),
+        "receipt_ms": valid_for // timedelta(milliseconds=1),
+    }
+    return DecisionReceipt.model_validate(
+        {
+            "receipt": receipt,
+            "session": state.session,
+            "claim_digest": state.opened.claim_digest,
+            "subject_ref": subject_ref,
+            "subject_role": subject_role,
+            "method": method,
+            "attempt": state.face_attempts,
+            "outcome": outcome,
+            "reasons": (reason,),
+            "reference": None,
+            "attested_by": attested_by,
+            "document_type": document_type,
+            "camera": None,
+            "contract_id": None,
+            "policy_name": POLICY_NAME,
+            "policy_digest": digest_of(terms),
+            "calibration_digest": None,
+            "false_match_rate_target": None,
+            "threshold": None,
+            "comparison_score": None,
+            "neg_log10_fmr": None,
+            "frames_seen": 0,
+            "frames_used": 0,
+            "quality": (),
+            "liveness": (),
+            "started_at": to_text(now),
+            "decided_at": to_text(now),
+            "expires_at": to_text(now + valid_for),
+        }
+    )

@@ -1,0 +1,1 @@
+"""The counter's HTTP API: what the pharmacy's own system calls."""

@@ -1,0 +1,88 @@
+"""The terminal's side of the verifier's local socket: REQ, one socket a request.
+
+A REQ socket that missed its answer cannot be used again (the "lazy pirate"), so each request
+makes its own, and a request is never sent twice: an attempt that was not answered may well have
+happened, and its record will tell.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import zmq
+from pydantic import Field, TypeAdapter, ValidationError
+
+from edge.verifier.protocol import (
+    Decided,
+    Enrol,
+    Enrolled,
+    EnrolmentRefused,
+    VerifierUnavailable,
+    VerifyFace,
+)
+from retention.records.payloads import IdentityDecided
+
+MAX_ANSWER_BYTES = 1024 * 1024
+PING_SECONDS = 1.0
+
+_ANSWER: TypeAdapter[Decided | Enrolled | EnrolmentRefused] = TypeAdapter(
+    Annotated[Decided | Enrolled | EnrolmentRefused, Field(discriminator="answer")]
+)
+
+
+class VerifierClient:
+    """The verifier process at a ZeroMQ address."""
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout_seconds: float = 20.0,
+        context: zmq.Context[zmq.Socket[bytes]],
+    ) -> None:
+        self._address, self._timeout_seconds = address, timeout_seconds
+        self._context = context
+
+    def verify(self, request: VerifyFace) -> IdentityDecided:
+        """Return the recorded decision. Raises VerifierUnavailable."""
+        answer = self._ask([request.model_dump_json().encode()])
+        if not isinstance(answer, Decided):
+            raise VerifierUnavailable(f"answered {answer.answer!r} to verify")
+        return answer.decided
+
+    def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:
+        """Return the stored reference or why not. Raises VerifierUnavailable."""
+        answer = self._ask([request.model_dump_json().encode(), picture])
+        if isinstance(answer, Decided):
+            raise VerifierUnavailable("answered 'decided' to enrol")
+        return answer
+
+    def answers(self) -> bool:
+        """Say whether anything answers there; what it says does not matter."""
+        try:
+            self._exchange([b'{"do":"ping"}'], PING_SECONDS)
+        except VerifierUnavailable:
+            return False
+        return True
+
+    def _ask(self, frames: list[bytes]) -> Decided | Enrolled | EnrolmentRefused:
+        answer = self._exchange(frames, self._timeout_seconds)
+        try:
+            return _ANSWER.validate_json(answer[0])
+        except ValidationError as exc:
+            raise VerifierUnavailable("an answer that cannot be read") from exc
+
+    def _exchange(self, frames: list[bytes], timeout_seconds: float) -> list[bytes]:
+        socket = self._context.socket(zmq.REQ)
+        try:
+            socket.setsockopt(zmq.LINGER, 0)
+            socket.setsockopt(zmq.MAXMSGSIZE, MAX_ANSWER_BYTES)
+            socket.connect(self._address)
+            socket.send_multipart(frames, copy=True)
+            if not socket.poll(int(timeout_seconds * 1000)):
+                raise VerifierUnavailable(f"no answer within {timeout_seconds:g} s")
+            return socket.recv_multipart()
+        except zmq.ZMQError as exc:
+            raise VerifierUnavailable(str(exc)) from exc
+        finally:
+            socket.close()

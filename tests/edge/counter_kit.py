@@ -1,0 +1,163 @@
+"""A counter for tests: a configuration, a verifier that decides as told, and its clients."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import uvicorn
+from fastapi import FastAPI
+
+from edge.config import EdgeConfig
+from edge.verifier.protocol import (
+    Enrol,
+    Enrolled,
+    EnrolmentRefused,
+    VerifierUnavailable,
+    VerifyFace,
+)
+from retention.records.clock import to_text
+from retention.records.payloads import DecisionReceipt, IdentityDecided
+from retention.records.receipts import sign_receipt
+from retention.records.signing import Signer
+from retention.store import log
+from retention.store.database import NodeStore
+from retention.store.people import Reference, insert_reference
+
+Outcome = Literal["ACCEPT", "RETRY", "REFER"]
+NOTHING = "0" * 64
+
+
+def config_for(data: Path, **changes: Any) -> EdgeConfig:
+    """Return a node's configuration; `changes` replace whole tables."""
+    tables: dict[str, Any] = {
+        "node": {"agency": "430100", "pharmacy": "P43010000001", "node": "node-a", "data": data},
+        "cameras": [{"id": "till", "scene_role": "purchase", "url": "rtsp://127.0.0.1:1/stream"}],
+        "verification": {"camera": "till"},
+    }
+    return EdgeConfig.model_validate(tables | changes)
+
+
+def receipt_for(
+    request: VerifyFace, *, receipt: str, outcome: Outcome, reason: str, now: datetime
+) -> DecisionReceipt:
+    """Return the receipt that a verifier would make."""
+    return DecisionReceipt(
+        receipt=receipt,
+        session=request.session,
+        claim_digest=request.claim_digest,
+        subject_ref=request.subject_ref,
+        subject_role=request.subject_role,
+        method="face",
+        attempt=request.attempt,
+        outcome=outcome,
+        reasons=(reason,),
+        reference=None,
+        attested_by=None,
+        document_type=None,
+        camera="till",
+        contract_id=NOTHING,
+        policy_name="counter",
+        policy_digest=NOTHING,
+        calibration_digest=NOTHING,
+        false_match_rate_target="0.00001",
+        threshold="0.4",
+        comparison_score="0.7",
+        neg_log10_fmr="6",
+        frames_seen=10,
+        frames_used=5,
+        quality=(),
+        liveness=(),
+        started_at=to_text(now),
+        decided_at=to_text(now),
+        expires_at=to_text(now + timedelta(minutes=10)),
+    )
+
+
+@dataclass
+class FakeVerifier:
+    """Decides as told and records it, as the real process does."""
+
+    store: NodeStore
+    signer: Signer
+    outcome: Outcome = "ACCEPT"
+    reason: str = "MATCH"
+    available: bool = True
+    recording: bool = True
+    refusal: EnrolmentRefused | None = None
+    requests: list[VerifyFace] = field(default_factory=list)
+    entered: threading.Event = field(default_factory=threading.Event)
+    hold: threading.Event | None = None
+
+    def verify(self, request: VerifyFace) -> IdentityDecided:
+        self.requests.append(request)
+        self.entered.set()
+        if self.hold is not None:
+            assert self.hold.wait(10)
+        if not self.available:
+            raise VerifierUnavailable("told so")
+        made = receipt_for(
+            request,
+            receipt=self.store.ids.new(),
+            outcome=self.outcome,
+            reason=self.reason,
+            now=self.store.clock.now(),
+        )
+        decided = sign_receipt(made, self.signer)
+        if self.recording:
+            with self.store.write() as connection:
+                log.append(self.store, connection, decided, counter=request.counter)
+        return decided
+
+    def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:
+        if not self.available:
+            raise VerifierUnavailable("told so")
+        if self.refusal is not None:
+            return self.refusal
+        now = self.store.clock.now()
+        reference = Reference(
+            id=self.store.ids.new(),
+            person_ref=request.person_ref,
+            consent=request.consent,
+            contract_id=NOTHING,
+            source=request.source,
+            key_id="k",
+            nonce=b"n" * 12,
+            sealed=b"sealed-" + picture[:40],
+            enrolled_at=now,
+            expires_at=now + timedelta(days=365),
+        )
+        with self.store.write() as connection:
+            insert_reference(self.store, connection, reference, counter=request.counter)
+        return Enrolled(reference=reference.id, expires_at=to_text(reference.expires_at))
+
+
+@contextmanager
+def served(app: FastAPI, **options: Any) -> Iterator[str]:
+    """Serve an application on loopback and return its address."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        log_config=None,
+        lifespan="off",
+        timeout_graceful_shutdown=1,
+        **options,
+    )
+    listener = config.bind_socket()
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+    thread.start()
+    scheme = "https" if "ssl_certfile" in options else "http"
+    try:
+        yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+    assert not thread.is_alive()
