@@ -1,0 +1,187 @@
+"""Cheap stand-ins for the models, and rendered heads and prints whose motion is known exactly.
+
+A head is a noise texture on a dome that turns; a print is the same texture moved by homographies.
+The scripted detector knows where the five points are, so an attempt on a turning head ends in
+ACCEPT without any model, and a test can then break one thing at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+
+from identity.attempt import Attempt, FaceFrame, Progress
+from identity.calibration import Calibration, LoadedCalibration
+from identity.policy import IdentityPolicy
+from identity.references import Reference, ReferenceTerms
+from models.opencv import cv2
+from models.values import Embedding, FaceDetection, Image, Landmarks
+from retention.records.clock import ManualClock
+from retention.records.ids import ConsentId, ReferenceId
+
+CONTRACT = "ab" * 32
+SIZE = 320
+EYES = 80.0
+MIDDLE = np.array([160.0, 140.0])
+# Five points of a face around the middle of the eyes, and how far each stands out, in eye units.
+POINTS = np.array([[-0.5, 0.0], [0.5, 0.0], [0.0, 0.57], [-0.42, 1.08], [0.42, 1.08]])
+DEPTHS = np.array([0.0, 0.0, 0.55, 0.1, 0.1])
+
+
+def _texture() -> Image:
+    random = np.random.default_rng(5)
+    fine = cv2.resize(random.normal(0, 1, (80, 80)).astype(np.float32), (SIZE, SIZE))
+    coarse = cv2.resize(random.normal(0, 1, (20, 20)).astype(np.float32), (SIZE, SIZE))
+    grey = np.clip(128 + 45 * fine + 30 * coarse, 0, 255).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+TEXTURE = _texture()
+
+
+def _dome(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    nose = 0.45 * np.exp(-((x / 0.25) ** 2) - ((y - 0.57) / 0.35) ** 2)
+    return 0.9 * np.clip(1 - (x / 1.3) ** 2 - ((y - 0.4) / 1.7) ** 2, 0, 1) - 0.7 + nose
+
+
+def turning_head(t: float) -> tuple[Image, Landmarks]:
+    """Return a frame of a head that turns by up to 14 degrees, and its landmarks."""
+    turn = np.sin(np.radians(14) * np.sin(2 * np.pi * 0.5 * t))
+    rows, columns = np.indices((SIZE, SIZE), dtype=np.float32)
+    x, y = (columns - MIDDLE[0]) / EYES, (rows - MIDDLE[1]) / EYES
+    source = columns - (_dome(x, y) * turn * EYES).astype(np.float32)
+    pixels = cv2.remap(TEXTURE, source, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    points = MIDDLE + EYES * (POINTS + np.stack([DEPTHS * turn, np.zeros(5)], axis=1))
+    return np.asarray(pixels, dtype=np.uint8), points.astype(np.float32)
+
+
+def held_print(t: float) -> tuple[Image, Landmarks]:
+    """Return a frame of a flat print that tilts, shifts and turns in a hand, and its landmarks."""
+    a, b = 0.0006 * np.sin(2 * np.pi * 0.5 * t), 0.0004 * np.sin(2 * np.pi * 0.3 * t + 1)
+    shift = 6 * np.sin(2 * np.pi * 0.4 * t)
+    plane = np.array([[1 + 60 * a, 0.02 * np.sin(3 * t), shift], [0, 1, shift / 2], [a, b, 1]])
+    pixels = cv2.warpPerspective(TEXTURE, plane, (SIZE, SIZE), borderMode=cv2.BORDER_REFLECT)
+    points = (MIDDLE + EYES * POINTS).astype(np.float32)
+    moved = cv2.perspectiveTransform(points[None], plane)[0]
+    return np.asarray(pixels, dtype=np.uint8), np.asarray(moved, dtype=np.float32)
+
+
+def still(_: float) -> tuple[Image, Landmarks]:
+    """Return always the same frame."""
+    return turning_head(0.0)
+
+
+def face_at(landmarks: Landmarks, scale: float = 1.0, shift: float = 0.0) -> FaceDetection:
+    """Return a detection around five points."""
+    points = ((landmarks - MIDDLE) * scale + MIDDLE + [shift, 0]).astype(np.float32)
+    x, y = points.min(axis=0) - 0.5 * EYES * scale
+    width, height = np.ptp(points, axis=0) + EYES * scale
+    return FaceDetection((float(x), float(y), float(width), float(height)), points, 0.95)
+
+
+def unit_vector(index: int, lean: float = 0.0) -> Embedding:
+    """Return a unit vector along one axis, leaning towards the next."""
+    vector = np.zeros(128, dtype=np.float32)
+    vector[index], vector[index + 1] = 1.0, lean
+    return (vector / np.linalg.norm(vector)).astype(np.float32)
+
+
+@dataclass
+class ScriptedModels:
+    """A detector and an embedder in one: answers from functions, counting calls."""
+
+    faces: Callable[[int], Sequence[FaceDetection]]
+    embedding: Callable[[int], Embedding]
+    contract_id: str = CONTRACT
+    detected: int = 0
+    embedded: int = 0
+
+    def detect(self, image: Image) -> Sequence[FaceDetection]:
+        self.detected += 1
+        return self.faces(self.detected - 1)
+
+    def embed(self, image: Image, face: FaceDetection) -> Embedding:
+        self.embedded += 1
+        return self.embedding(self.embedded - 1)
+
+
+def calibration(contract_id: str = CONTRACT) -> LoadedCalibration:
+    """Return a calibration whose thresholds are 0.3 at 1e-3 and 0.4 at 1e-4."""
+    counts = tuple(round(10_000_000 * 10 ** -(step / 100)) for step in range(601))
+    values = Calibration(
+        format="countersight-calibration-1",
+        contract_id=contract_id,
+        comparison="cosine, one picture against one picture",
+        made_from="numbers",
+        made_with="a formula",
+        pictures=4473,
+        subjects=4473,
+        comparisons=10_000_000,
+        first_step=0,
+        at_or_above=counts,
+        upper_95=counts,
+    )
+    return LoadedCalibration(values, "cd" * 32)
+
+
+def reference(embedding: Embedding, **changes: object) -> Reference:
+    """Return an opened reference."""
+    values: dict[str, object] = {
+        "reference_id": ReferenceId("0197a000-0000-7000-8000-000000000001"),
+        "person_ref": "ef" * 32,
+        "contract_id": CONTRACT,
+        "source": "document_photo",
+        "consent_id": ConsentId("0197a000-0000-7000-8000-000000000002"),
+        "expires_at": datetime(2030, 1, 1, tzinfo=UTC),
+    }
+    return Reference(ReferenceTerms(**(values | changes)), embedding)  # type: ignore[arg-type]
+
+
+@dataclass
+class Trial:
+    """One attempt on a rendered scene at 15 frames a second; change a field to break a thing."""
+
+    policy: IdentityPolicy
+    clock: ManualClock
+    scene: Callable[[float], tuple[Image, Landmarks]] = turning_head
+    reference: Reference | None = field(default_factory=lambda: reference(unit_vector(0)))
+    models: ScriptedModels | None = None
+    frames: int = 60
+
+    def rendered(self) -> Iterator[tuple[FaceFrame, Landmarks]]:
+        for ordinal in range(self.frames):
+            self.clock.advance(timedelta(seconds=1 / 15))
+            pixels, landmarks = self.scene(ordinal / 15)
+            yield FaceFrame(pixels, ordinal, self.clock.monotonic_ns()), landmarks
+
+    def start(self) -> Attempt:
+        self.seen: list[Landmarks] = []
+        if self.models is None:
+            self.models = ScriptedModels(
+                lambda _: [face_at(self.seen[-1])], lambda _: unit_vector(0, 0.3)
+            )
+        return Attempt(
+            policy=self.policy,
+            calibration=calibration(),
+            reference=self.reference,
+            detector=self.models,
+            embedder=self.models,
+            clock=self.clock,
+        )
+
+    def run(self, attempt: Attempt) -> Progress:
+        """Feed the frames until the attempt is complete; return the last progress."""
+        progress = Progress(None, 0, 0, complete=False)
+        for frame, landmarks in self.rendered():
+            self.seen.append(landmarks)
+            progress = attempt.observe(frame)
+            if progress.complete:
+                break
+        return progress
+
+
+TARGET = Decimal("1e-4")

@@ -1,0 +1,214 @@
+"""What an attempt decides, with the models scripted and one thing different at a time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+import pytest
+
+from identity.attempt import FaceFrame
+from identity.calibration import load_calibration
+from identity.decision import Decision, Outcome
+from identity.errors import CalibrationMismatch, UnsupportedFalseMatchRate
+from identity.policy import IdentityPolicy
+from models.manifest import SFACE
+from retention.records.clock import ManualClock
+from tests.identity import support
+from tests.identity.support import ScriptedModels, Trial, face_at, unit_vector
+
+
+def decide(trial: Trial) -> Decision:
+    attempt = trial.start()
+    trial.run(attempt)
+    return attempt.decide()
+
+
+def told(decision: Decision) -> tuple[str, tuple[str, ...]]:
+    return decision.outcome.value, decision.reasons
+
+
+def test_the_enrolled_person_is_accepted_before_the_deadline(trial: Trial) -> None:
+    attempt = trial.start()
+    progress = trial.run(attempt)
+    decision = attempt.decide()
+    assert told(decision) == ("ACCEPT", ("MATCH",))
+    assert progress.complete
+    assert decision.evidence.frames_used == trial.policy.matching.frames
+    assert decision.decided_at - decision.started_at < timedelta(seconds=4)
+    assert decision.evidence.comparison_score == pytest.approx(1 / np.hypot(1, 0.3), abs=1e-5)
+
+
+def test_the_score_is_the_mean_of_the_frames_and_not_the_best(trial: Trial) -> None:
+    leans = [0.1, 0.5, 0.9, 0.5]
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1])], lambda i: unit_vector(0, leans[i % 4])
+    )
+    score = decide(trial).evidence.comparison_score
+    assert score == pytest.approx(np.mean([1 / np.hypot(1, lean) for lean in leans]), abs=1e-5)
+
+
+def test_another_person_is_referred(trial: Trial) -> None:
+    trial.reference = support.reference(unit_vector(7))
+    assert told(decide(trial)) == ("REFER", ("MISMATCH",))
+
+
+def test_a_score_between_the_thresholds_is_inconclusive(trial: Trial) -> None:
+    trial.reference = support.reference(unit_vector(0, 2.6))
+    trial.models = ScriptedModels(lambda _: [face_at(trial.seen[-1])], lambda _: unit_vector(0))
+    decision = decide(trial)
+    assert told(decision) == ("REFER", ("INCONCLUSIVE",))
+
+
+def test_a_held_print_is_referred_however_well_it_matches(trial: Trial) -> None:
+    trial.scene = support.held_print
+    decision = decide(trial)
+    assert told(decision) == ("REFER", ("PLANAR_MOTION",))
+    assert decision.evidence.comparison_score is not None
+
+
+def test_a_picture_that_does_not_move_is_referred(trial: Trial) -> None:
+    trial.scene = support.still
+    assert told(decide(trial)) == ("REFER", ("STATIC_INPUT",))
+
+
+def test_liveness_and_mismatch_are_both_told(trial: Trial) -> None:
+    trial.scene = support.held_print
+    trial.reference = support.reference(unit_vector(7))
+    assert told(decide(trial)) == ("REFER", ("PLANAR_MOTION", "MISMATCH"))
+
+
+def test_nobody_in_view_is_asked_to_look_at_the_camera(trial: Trial) -> None:
+    trial.models = ScriptedModels(lambda _: [], lambda _: unit_vector(0))
+    assert told(decide(trial)) == ("RETRY", ("NO_FACE",))
+
+
+def test_two_comparable_faces_are_a_retry_and_neither_is_compared(trial: Trial) -> None:
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1]), face_at(trial.seen[-1], 0.6, shift=60)],
+        lambda _: unit_vector(0),
+    )
+    assert told(decide(trial)) == ("RETRY", ("MULTIPLE_FACES",))
+    assert trial.models.embedded == 0
+
+
+def test_a_small_face_in_the_background_does_not_matter(trial: Trial) -> None:
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1], 0.3, shift=90), face_at(trial.seen[-1])],
+        lambda _: unit_vector(0),
+    )
+    assert decide(trial).outcome is Outcome.ACCEPT
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_another_person_in_the_same_place_is_a_changed_face(trial: Trial, at: int) -> None:
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1])], lambda i: unit_vector(0 if i < at else 9)
+    )
+    assert told(decide(trial)) == ("RETRY", ("FACE_CHANGED",))
+
+
+def test_motion_lent_by_another_person_is_noticed(trial: Trial) -> None:
+    """Only the frames that are compared show the insured; the moving ones show someone else."""
+    wanted = trial.policy.matching.frames
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1])], lambda i: unit_vector(0 if i < wanted else 9)
+    )
+    assert told(decide(trial)) == ("RETRY", ("FACE_CHANGED",))
+
+
+def test_a_face_that_jumps_elsewhere_is_a_changed_face(trial: Trial) -> None:
+    trial.models = ScriptedModels(
+        lambda i: [face_at(trial.seen[-1], 0.75, shift=0 if i < 6 else 140)],
+        lambda _: unit_vector(0),
+    )
+    assert told(decide(trial)) == ("RETRY", ("FACE_CHANGED",))
+
+
+def test_a_face_too_far_away_is_told_to_come_closer(trial: Trial) -> None:
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1], 0.5)], lambda _: unit_vector(0)
+    )
+    attempt = trial.start()
+    assert trial.run(attempt).instruction == "FACE_TOO_SMALL"
+    assert told(attempt.decide()) == ("RETRY", ("FACE_TOO_SMALL",))
+    assert trial.models.embedded == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"contract_id": "00" * 32}, "CONTRACT_MISMATCH"),
+        ({"expires_at": datetime(2026, 1, 1, tzinfo=UTC)}, "REFERENCE_EXPIRED"),
+    ],
+)
+def test_a_reference_that_cannot_be_used_is_referred_without_looking(
+    trial: Trial, changes: dict[str, object], reason: str
+) -> None:
+    trial.reference = support.reference(unit_vector(0), **changes)
+    assert told(decide(trial)) == ("REFER", (reason,))
+    assert trial.models is not None
+    assert trial.models.detected == 0
+
+
+def test_a_missing_reference_is_referred(trial: Trial) -> None:
+    trial.reference = None
+    assert told(decide(trial)) == ("REFER", ("REFERENCE_MISSING",))
+
+
+def test_no_frame_at_all_means_the_camera_is_not_there(trial: Trial) -> None:
+    assert told(trial.start().decide()) == ("REFER", ("CAMERA_UNAVAILABLE",))
+
+
+def test_a_decision_asked_for_too_late_is_referred(trial: Trial, clock: ManualClock) -> None:
+    attempt = trial.start()
+    trial.run(attempt)
+    clock.advance(timedelta(seconds=6))
+    assert told(attempt.decide()) == ("REFER", ("DEADLINE",))
+
+
+def test_a_decision_asked_for_too_early_is_not_an_accept(trial: Trial) -> None:
+    trial.frames = 6
+    assert decide(trial).outcome is not Outcome.ACCEPT
+
+
+def test_frames_from_before_the_attempt_and_repeated_frames_are_passed_over(
+    trial: Trial, clock: ManualClock
+) -> None:
+    pixels, landmarks = support.turning_head(0.0)
+    old = FaceFrame(pixels, 1, clock.monotonic_ns())
+    clock.advance(timedelta(seconds=1))
+    attempt = trial.start()
+    trial.seen.append(landmarks)
+    attempt.observe(old)
+    now = FaceFrame(pixels, 2, clock.monotonic_ns())
+    clock.advance(timedelta(seconds=1))
+    attempt.observe(now)
+    attempt.observe(FaceFrame(pixels, 2, clock.monotonic_ns()))
+    assert trial.models is not None
+    assert trial.models.detected == 1
+
+
+def test_detection_runs_on_a_share_of_the_frames_only(trial: Trial) -> None:
+    decide(trial)
+    assert trial.models is not None
+    assert trial.models.detected <= trial.frames / 2 + 1
+
+
+def test_a_calibration_of_another_model_cannot_start_an_attempt(
+    policy: IdentityPolicy, clock: ManualClock
+) -> None:
+    trial = Trial(policy, clock, models=ScriptedModels(lambda _: [], lambda _: unit_vector(0)))
+    assert trial.models is not None
+    trial.models.contract_id = "00" * 32
+    with pytest.raises(CalibrationMismatch):
+        trial.start()
+
+
+def test_a_policy_the_calibration_cannot_support_cannot_start_an_attempt(
+    policy: IdentityPolicy,
+) -> None:
+    assert SFACE.contract_id is not None
+    values = load_calibration(SFACE.contract_id).values
+    with pytest.raises(UnsupportedFalseMatchRate):
+        values.threshold(policy.matching.false_match_rate / 1000)
