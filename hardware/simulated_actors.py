@@ -91,7 +91,9 @@ def painter(actor: Actor, people: People, width: int, height: int, seed: int) ->
     )
     match actor:
         case Genuine():
-            return _Head(_Cutout.of(row, pixels, eyes), centre, eyes, actor, seed)
+            whole = _Cutout.of(row, pixels, eyes)
+            inside = max(2 * _GRID, round(height - centre[1] + whole.anchor[1]))
+            return _Head(whole.cut_below(inside), centre, eyes, actor, seed)
         case HeldPhoto():
             flat = _crop(row, pixels, eyes, _PRINT_SIDE, _PRINT_UP, _PRINT_DOWN)
             return _Plane(_paper(flat, eyes), centre, eyes, actor.tilt_degrees, seed, screen=False)
@@ -156,7 +158,24 @@ class _Cutout:
         places = ((anchor[0] - eyes / 2, anchor[1]), (anchor[0] + eyes / 2, anchor[1]))
         alpha = _silhouette(image, anchor, row)
         shut = _eyes_closed(image, places, eyes)
-        return cls(_premultiplied(image, alpha), _premultiplied(shut, alpha), places, anchor)
+        whole = cls(_premultiplied(image, alpha), _premultiplied(shut, alpha), places, anchor)
+        return whole._trimmed(alpha, margin=round(0.3 * eyes))
+
+    def _trimmed(self, alpha: Pixels, margin: int) -> _Cutout:
+        """Leave away the empty sides, which would be warped for nothing."""
+        columns = np.flatnonzero(alpha.any(axis=0))
+        x0, x1 = max(0, int(columns[0]) - margin), int(columns[-1]) + margin
+        left, right = self.eyes
+        return _Cutout(
+            np.ascontiguousarray(self.open[:, x0:x1]),
+            np.ascontiguousarray(self.closed[:, x0:x1]),
+            ((left[0] - x0, left[1]), (right[0] - x0, right[1])),
+            (self.anchor[0] - x0, self.anchor[1]),
+        )
+
+    def cut_below(self, row: int) -> _Cutout:
+        """Leave away what is out of the frame."""
+        return _Cutout(self.open[:row], self.closed[:row], self.eyes, self.anchor)
 
 
 def _silhouette(image: Pixels, anchor: tuple[float, float], row: Picture) -> Pixels:
