@@ -31,7 +31,7 @@ def summarise_due(
     count = 0
     while start is not None:
         end = (start // HOUR_US + 1) * HOUR_US
-        if end > now or not _settled(connection, camera, end):
+        if end > now or not is_settled(connection, camera, end):
             break
         append(store, connection, summary_of(connection, camera, scene_role, Span(start, end)))
         start, count = end, count + 1
@@ -69,7 +69,7 @@ def gaps_of(connection: sqlite3.Connection, camera: str, span: Span) -> list[Gap
     ]  # fmt: skip
 
 
-def _settled(connection: sqlite3.Connection, camera: str, end: int) -> bool:
+def is_settled(connection: sqlite3.Connection, camera: str, end: int) -> bool:
     """Tell whether everything before `end` is sealed or explained."""
     gap = footage.open_gap_of(connection, camera)
     if gap is not None and gap.started_at < end:

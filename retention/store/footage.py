@@ -274,11 +274,13 @@ def incident_subjects(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT subject FROM incidents")}
 
 
-def uncovered_sessions(connection: sqlite3.Connection) -> list[SessionSpan]:
-    """Return closed sessions whose coverage is not recorded, oldest first."""
+def uncovered_sessions(connection: sqlite3.Connection, since: int = 0) -> list[SessionSpan]:
+    """Return closed sessions opened from `since` on whose coverage is not recorded, by closing."""
     rows = connection.execute(
         "SELECT id, counter, opened_at, closed_at FROM sessions"
-        " WHERE closed_at IS NOT NULL AND covered_at IS NULL ORDER BY closed_at"
+        " WHERE opened_at >= ? AND closed_at IS NOT NULL AND covered_at IS NULL"
+        " ORDER BY closed_at",
+        (since,),
     )
     return [SessionSpan(*row) for row in rows]
 

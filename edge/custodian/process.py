@@ -1,0 +1,137 @@
+"""The custodian: coverage of closed sessions, and a sweep over the footage root every hour.
+
+It deletes nothing. A session's coverage is recorded once, when its post-roll is over and every
+camera's footage of it is sealed or explained; recorders are asked to seal for it, and after two
+segment lengths it is recorded as it stands.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+import structlog
+import zmq
+
+from edge.config import EdgeConfig
+from edge.custodian.coverage import cover, owed_span, unsettled
+from edge.process import ProcessContext
+from retention.durable import FileLock
+from retention.footage.sweep import sweep
+from retention.records.clock import to_micros
+from retention.store import footage
+from retention.store.database import NodeStore, StoreUnavailable
+
+STEP_SECONDS = 0.5
+SWEEP_SECONDS = 3600.0
+ASK_AGAIN_SECONDS = 2.0
+LOCK_WAIT_SECONDS = 10.0
+FULL_LOOK_STEPS = 600
+LOOK_BACK_US = 2 * 86_400 * 1_000_000
+
+log = structlog.get_logger()
+
+
+class SealAsker:
+    """Asks recorders to seal; a recorder that is not there misses nothing by not being asked."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
+        self._sockets = {camera.id: self._open(config, camera.id) for camera in config.cameras}
+
+    def ask(self, camera: str) -> None:
+        try:
+            self._sockets[camera].send(b"seal", zmq.NOBLOCK)
+        except zmq.Again:
+            log.info("recorder_not_there", camera=camera)
+
+    def close(self) -> None:
+        for socket in self._sockets.values():
+            socket.close()
+        self._context.term()
+
+    def _open(self, config: EdgeConfig, camera: str) -> zmq.Socket[bytes]:
+        socket = self._context.socket(zmq.PUSH)
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.setsockopt(zmq.IMMEDIATE, 1)
+        socket.setsockopt(zmq.SNDHWM, 2)
+        socket.connect(config.socket(f"recorder-{camera}"))
+        return socket
+
+
+class Custodian:
+    """`step` looks for closed sessions; `sweep` looks at the disk."""
+
+    def __init__(self, config: EdgeConfig, store: NodeStore, asker: SealAsker) -> None:
+        self._config, self._store, self._asker = config, store, asker
+        self._asked_at: dict[str, int] = {}
+        self._steps = 0
+
+    def step(self) -> int:
+        """Record the coverage that is due; returns how many sessions are still waiting.
+
+        Raises StoreUnavailable.
+        """
+        now = to_micros(self._store.clock.now())
+        with self._store.read() as connection:
+            # Mostly the last days; now and then all there are, for sessions left open for long.
+            since = now - LOOK_BACK_US if self._steps % FULL_LOOK_STEPS else 0
+            sessions = footage.uncovered_sessions(connection, since)
+        self._steps += 1
+        waiting = [session for session in sessions if not self._cover(session, now)]
+        return len(waiting)
+
+    def sweep(self, context: ProcessContext) -> None:
+        """Compare disk and index. Raises OSError, StoreUnavailable."""
+        new = sweep(self._store, self._config.footage_root, context.beat)
+        log.info("footage_swept", new_incidents=new)
+
+    def _cover(self, session: footage.SessionSpan, now: int) -> bool:
+        config = self._config
+        span = owed_span(session, config.session)
+        if now <= span.end:
+            return False
+        latest = span.end + int(2 * config.recording.segment_seconds * 1_000_000)
+        with self._store.read() as connection:
+            waiting = unsettled(connection, config.cameras, span)
+        if waiting and now <= latest:
+            self._ask(session.id, waiting, now)
+            return False
+        with self._store.write() as connection:
+            covered = cover(connection, config.cameras, session, span)
+            footage.mark_covered(self._store, connection, covered)
+        self._asked_at.pop(session.id, None)
+        return True
+
+    def _ask(self, session: str, cameras: list[str], now: int) -> None:
+        if now - self._asked_at.get(session, 0) < ASK_AGAIN_SECONDS * 1_000_000:
+            return
+        self._asked_at[session] = now
+        for camera in cameras:
+            self._asker.ask(camera)
+
+
+def run(context: ProcessContext) -> None:
+    """Run the custodian until asked to stop."""
+    lock = FileLock(
+        context.config.node.data / "run" / "custodian.lock", wait_seconds=LOCK_WAIT_SECONDS
+    )
+    store = context.config.open_store()
+    asker = SealAsker(context.config)
+    custodian = Custodian(context.config, store, asker)
+    sweep_in = 0.0
+    try:
+        while not context.stop.is_set():
+            context.beat()
+            try:
+                if sweep_in <= 0:
+                    sweep_in = SWEEP_SECONDS
+                    custodian.sweep(context)
+                custodian.step()
+            except (StoreUnavailable, OSError, sqlite3.Error) as exc:
+                log.error("custodian_waits", reason=str(exc))
+            context.stop.wait(STEP_SECONDS)
+            sweep_in -= STEP_SECONDS
+    finally:
+        asker.close()
+        store.close()
+        lock.release()

@@ -1,0 +1,114 @@
+"""Explained disk (invariant 1): compare every file under the footage root with the index.
+
+Only reports; it never moves or deletes. Files are listed before rows are read, so what looks
+wrong because a recorder sealed in between is looked at once more before it is named.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from retention.footage.layout import (
+    PART_SUFFIX,
+    SEALED_SUFFIX,
+    UNUSABLE_SUFFIX,
+    VOLUME_FILE,
+)
+from retention.store import footage
+from retention.store.database import NodeStore
+
+SETTLING_SECONDS = 60.0
+"""A sealed file this young may be on its way into the index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that no rule explains. `subject` is a path relative to the footage root."""
+
+    incident: str
+    subject: str
+    detail: str
+
+
+def findings(
+    root: Path, read: Callable[[str], dict[str, footage.SegmentRow]], now: float
+) -> Iterator[Finding]:
+    """Yield what is wrong, folder by folder. `now` is in seconds since the epoch; `read` returns
+    the segments indexed under `camera/day`. A missing root yields nothing: see volume.py."""
+    if not root.is_dir():
+        return
+    for entry in sorted(root.iterdir()):
+        if entry.is_dir():
+            for folder in sorted(entry.iterdir()):
+                yield from _folder(folder, f"{entry.name}/{folder.name}", read, now)
+        elif not entry.name.startswith(VOLUME_FILE):
+            yield Finding("UNEXPLAINED_FILE", entry.name, "no rule of the footage store makes this")
+
+
+def missing_folders(root: Path, connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Yield segments whose whole day folder is gone, which a walk over the disk cannot see."""
+    for row in connection.execute(
+        "SELECT min(path), count(*), substr(path, 1, length(camera) + 9) AS folder FROM segments"
+        " WHERE state = 'sealed' GROUP BY folder ORDER BY folder"
+    ):
+        if not (root / row["folder"]).is_dir():
+            yield Finding("FOOTAGE_MISSING", row[0], f"{row[1]} segments and their folder are gone")
+
+
+def _folder(
+    folder: Path, name: str, read: Callable[[str], dict[str, footage.SegmentRow]], now: float
+) -> Iterator[Finding]:
+    if not folder.is_dir():
+        yield Finding("UNEXPLAINED_FILE", name, "a file where a day's folder belongs")
+        return
+    files = sorted(folder.iterdir())
+    rows = read(name)
+    for file in files:
+        found = _file(file, f"{name}/{file.name}", rows, now)
+        if found is not None:
+            yield found
+    listed = {f"{name}/{file.name}" for file in files}
+    for path in sorted(rows.keys() - listed):
+        if rows[path].state == "sealed" and not (folder / Path(path).name).exists():
+            yield Finding("FOOTAGE_MISSING", path, f"segment {rows[path].id} has no file")
+
+
+def _file(file: Path, path: str, rows: dict[str, footage.SegmentRow], now: float) -> Finding | None:
+    try:
+        facts = file.stat()
+    except FileNotFoundError:
+        return None  # Renamed since it was listed: an open segment was sealed.
+    if path in rows:
+        if facts.st_size == rows[path].bytes:
+            return None
+        detail = f"{facts.st_size} bytes, sealed with {rows[path].bytes}"
+        return Finding("FOOTAGE_CHANGED", path, detail)
+    if path.endswith(UNUSABLE_SUFFIX):
+        return Finding("PART_UNUSABLE", path, f"{facts.st_size} bytes without a whole fragment")
+    if path.endswith(PART_SUFFIX):
+        return None  # Open, or waiting for its recorder to start again.
+    if path.endswith(SEALED_SUFFIX) and abs(now - facts.st_ctime) < SETTLING_SECONDS:
+        return None
+    return Finding("UNEXPLAINED_FILE", path, "no row in the index and no rule makes it")
+
+
+def sweep(store: NodeStore, root: Path, beat: Callable[[], None]) -> int:
+    """Look at the whole root and write an incident for each new finding; returns how many."""
+
+    def read(folder: str) -> dict[str, footage.SegmentRow]:
+        beat()
+        with store.read() as connection:
+            return footage.segments_in_folder(connection, folder)
+
+    found = list(findings(root, read, store.clock.now().timestamp()))
+    with store.read() as connection:
+        found += missing_folders(root, connection)
+    new = 0
+    for one in found:
+        beat()
+        with store.write() as connection:
+            new += footage.add_incident(store, connection, one.incident, one.subject, one.detail)
+    return new
