@@ -1,8 +1,8 @@
 """`countersight identity verify REFERENCE PROBE... [--json]`: compare picture files.
 
 Quality and comparison only: `"liveness": "not_assessed"`, and no receipt. Exit codes: 0 the
-pictures match, 1 they do not or the models are not in place, 2 wrong usage, policy or file. With `--json`
-exactly one JSON object goes to standard output; messages go to standard error.
+pictures match, 1 they do not or the models are not in place, 2 wrong usage, policy or file. With
+`--json` exactly one JSON object goes to standard output; messages go to standard error.
 """
 
 from __future__ import annotations

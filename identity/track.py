@@ -101,7 +101,10 @@ def require_unit(embedding: Embedding) -> None:
 
 
 def cosine(left: Embedding, right: Embedding) -> float:
-    """Return the cosine of two unit embeddings. Raises ValueError when their sizes differ."""
+    """Return the cosine of two unit embeddings. Raises ValueError on any other input."""
     if left.shape != right.shape:
         raise ValueError("embeddings of different dimensions")
+    # A reference that is longer than one would raise every score: lengths are asked, not assumed.
+    require_unit(left)
+    require_unit(right)
     return float(np.dot(left, right))

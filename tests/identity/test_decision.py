@@ -1,0 +1,102 @@
+"""Every decision becomes a receipt payload, whatever the method, and nothing of a face is in it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from identity.decision import Decision, Outcome, attest_document, receipt_payload
+from identity.errors import DecisionInvalid
+from identity.methods import METHODS, Method
+from identity.policy import IdentityPolicy
+from retention.records.clock import ManualClock, from_text
+from retention.records.payloads import DecisionReceipt
+from retention.terms.reasons import BY_CODE
+from tests.identity.support import Trial
+
+ID = "0197a000-0000-7000-8000-00000000000a"
+
+
+def receipt_of(decision: Decision) -> DecisionReceipt:
+    return receipt_payload(
+        decision,
+        receipt_id=ID,
+        session=ID,
+        claim_digest="01" * 32,
+        subject_ref="ef" * 32,
+        subject_role="patient",
+        attempt=1,
+        camera="purchase",
+        valid_for=timedelta(minutes=10),
+    )
+
+
+def test_a_face_decision_names_all_it_depended_on(trial: Trial) -> None:
+    attempt = trial.start()
+    trial.run(attempt)
+    receipt = receipt_of(attempt.decide())
+    assert (receipt.outcome, receipt.reasons, receipt.method) == ("ACCEPT", ("MATCH",), "face")
+    assert receipt.policy_digest == trial.policy.digest
+    assert receipt.calibration_digest == "cd" * 32
+    assert receipt.false_match_rate_target == "0.0001"
+    assert receipt.threshold == "0.400000"
+    assert {signal.verdict for signal in receipt.liveness} == {"pass"}
+    assert {signal.signal for signal in receipt.liveness} == {"motion", "plane_residual"}
+    assert len(receipt.quality) == 7
+    assert from_text(receipt.expires_at) - from_text(receipt.decided_at) == timedelta(minutes=10)
+
+
+def test_a_referred_attempt_has_a_receipt_too(trial: Trial) -> None:
+    receipt = receipt_of(trial.start().decide())
+    assert (receipt.outcome, receipt.comparison_score, receipt.liveness) == ("REFER", None, ())
+
+
+@pytest.mark.parametrize(
+    ("matches", "outcome", "reason"),
+    [(True, "ACCEPT", "DOCUMENT_ATTESTED"), (False, "REFER", "MISMATCH")],
+)
+def test_a_pharmacist_can_attest_a_document(
+    policy: IdentityPolicy, clock: ManualClock, matches: bool, outcome: str, reason: str
+) -> None:
+    decision = attest_document(
+        matches=matches,
+        pharmacist="pharmacist-1",
+        document_type="id_card",
+        policy=policy,
+        clock=clock,
+    )
+    receipt = receipt_of(decision)
+    assert (receipt.outcome, receipt.reasons) == (outcome, (reason,))
+    assert (receipt.method, receipt.attested_by) == ("document_attested", "pharmacist-1")
+    assert receipt.contract_id is None
+    assert receipt.threshold is None
+
+
+@pytest.mark.parametrize("method", [m for m in Method if m is not Method.FACE])
+def test_an_attested_accept_names_who_attested(clock: ManualClock, method: Method) -> None:
+    with pytest.raises(DecisionInvalid, match="who attested"):
+        Decision(
+            method=method,
+            outcome=Outcome.ACCEPT,
+            reasons=("DOCUMENT_ATTESTED",),
+            policy_name="p",
+            policy_digest="0" * 64,
+            started_at=clock.now(),
+            decided_at=clock.now(),
+        )
+
+
+def test_methods_are_those_a_receipt_can_name() -> None:
+    named = DecisionReceipt.model_fields["method"].annotation
+    assert {terms.method for terms in METHODS} == set(Method)
+    assert set(getattr(named, "__args__", ())) == {method.value for method in Method}
+
+
+def test_every_reason_in_the_gate_and_the_attempt_is_registered() -> None:
+    from identity.quality import GATE
+
+    decided = "MATCH NO_FACE MULTIPLE_FACES MISMATCH INCONCLUSIVE STATIC_INPUT PLANAR_MOTION "
+    decided += "LIVENESS_NOT_ASSESSED DEADLINE FACE_CHANGED INTERNAL_ERROR CAMERA_UNAVAILABLE "
+    decided += "REFERENCE_MISSING REFERENCE_EXPIRED CONTRACT_MISMATCH DOCUMENT_ATTESTED"
+    assert {*decided.split(), *(code for code, _ in GATE)} <= set(BY_CODE)
