@@ -28,7 +28,10 @@ def canonical_bytes(value: object) -> bytes:
     nesting deeper than MAX_DEPTH.
     """
     _check(value, "$", 0)
-    return rfc8785.dumps(value)  # type: ignore[arg-type]
+    try:
+        return rfc8785.dumps(value)  # type: ignore[arg-type]
+    except rfc8785.CanonicalizationError as exc:
+        raise MalformedRecord(f"no canonical form: {exc}") from exc
 
 
 def parse_json(raw: bytes, *, limit: int) -> Json:
@@ -39,7 +42,7 @@ def parse_json(raw: bytes, *, limit: int) -> Json:
         value = json.loads(
             raw, parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique
         )
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as exc:
+    except (ValueError, RecursionError) as exc:  # also numbers of thousands of digits
         raise MalformedRecord(f"not JSON: {exc}") from exc
     _check(value, "$", 0)
     return value  # type: ignore[no-any-return]

@@ -1,0 +1,75 @@
+"""`countersight central run|migrate|check --config FILE [--json]`.
+
+Exit codes: 0 done and as expected, 1 a check failed (the report says which), 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from central.checks import CheckFailed, check
+from central.config import CentralConfig, load_config
+from central.database import Database, migrate
+from central.errors import DatabaseUnavailable
+from central.projector import reproject
+from central.run import run
+from retention.logs import configure
+from retention.records.errors import UsageError
+
+
+def main(argv: list[str]) -> int:
+    """Run one subcommand and return its exit code. Raises UsageError."""
+    parser = argparse.ArgumentParser(prog="countersight central")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("run", "run collector, projector and web until stopped"),
+        ("migrate", "bring the database to the schema of this software"),
+        ("check", "check keys, schema, records and trees"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--config", type=Path, required=True)
+        command.add_argument("--json", action="store_true", help="print one JSON object")
+        if name == "migrate":
+            command.add_argument(
+                "--reproject", action="store_true", help="make the projections again"
+            )
+    arguments = parser.parse_args(argv)
+    configure("central")
+    config = load_config(arguments.config)
+    if arguments.command == "run":
+        return run(config)
+    if arguments.command == "migrate":
+        return _migrate(config, again=arguments.reproject, as_json=arguments.json)
+    return _check(config, as_json=arguments.json)
+
+
+def _migrate(config: CentralConfig, *, again: bool, as_json: bool) -> int:
+    try:
+        config.storage.data.mkdir(parents=True, exist_ok=True)
+        database = Database(config.database_url)
+        found: dict[str, object] = {"revision": migrate(database)}
+        if again:
+            found["projected"] = reproject(database)
+        database.close()
+    except (DatabaseUnavailable, OSError) as exc:
+        raise UsageError(f"{config.database_url}: {exc}") from exc
+    print(json.dumps(found) if as_json else "\n".join(f"{k}: {v}" for k, v in found.items()))
+    return 0
+
+
+def _check(config: CentralConfig, *, as_json: bool) -> int:
+    try:
+        counts = check(config)
+    except (CheckFailed, DatabaseUnavailable, UsageError) as exc:
+        report: dict[str, object] = {"ok": False, "first_bad": str(exc)}
+    else:
+        report = {"ok": True, "first_bad": None, **counts}
+    if as_json:
+        print(json.dumps(report))
+    elif report["ok"]:
+        print(", ".join(f"{name} {count}" for name, count in counts.items()))
+    else:
+        print(f"first bad: {report['first_bad']}")
+    return 0 if report["ok"] else 1

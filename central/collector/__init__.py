@@ -1,0 +1,1 @@
+"""Takes in records, checkpoints and footage from nodes over ZeroMQ."""

@@ -1,0 +1,119 @@
+"""Opening central's database.
+
+SQLite runs in WAL with synchronous FULL; every write is one `BEGIN IMMEDIATE` transaction, so two
+processes wait for each other instead of failing half-way. Nothing here creates tables: that is
+`migrate`, and a schema that is not at head is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import StaticPool
+
+from central.errors import DatabaseOutdated, DatabaseUnavailable
+
+BUSY_SECONDS = 30
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """An engine with two ways in: `read` (one snapshot) and `write` (one durable transaction)."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = _engine(url)
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Run one transaction; commits at the end, rolls back on any exception."""
+        with self._connection(writes=True) as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Run reads on one snapshot."""
+        with self._connection(writes=False) as connection:
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _connection(self, *, writes: bool) -> Iterator[Connection]:
+        try:
+            with self.engine.connect() as connection:
+                connection.execution_options(countersight_writes=writes)
+                with connection.begin() as transaction:
+                    yield connection
+                    if not writes:
+                        transaction.rollback()
+        except OperationalError as exc:
+            raise DatabaseUnavailable(str(exc.orig)) from exc
+
+
+def migrate(database: Database) -> str:
+    """Bring the schema to head and return its revision."""
+    with database.write() as connection:
+        command.upgrade(_alembic(connection), "head")
+    return head()
+
+
+def head() -> str:
+    """Return the revision this software was built for."""
+    revision = ScriptDirectory.from_config(_alembic(None)).get_current_head()
+    if revision is None:
+        raise DatabaseOutdated("no migrations are installed with this software")
+    return revision
+
+
+def require_head(database: Database) -> None:
+    """Refuse a schema that is not at head. Raises DatabaseOutdated."""
+    with database.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    if found != head():
+        raise DatabaseOutdated(
+            f"database schema is {found or 'empty'}, this software needs {head()}: "
+            "run `countersight central migrate`"
+        )
+
+
+def _alembic(connection: Connection | None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _engine(url: str) -> Engine:
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
+    if url == "sqlite://":
+        options["poolclass"] = StaticPool
+        options["connect_args"]["check_same_thread"] = False
+    engine = create_engine(url, **options)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("countersight_writes", True)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

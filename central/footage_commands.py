@@ -1,0 +1,75 @@
+"""Asking a node for the footage of a session: one signed command, delivered by the collector."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert
+
+from central.config import FootageConfig
+from central.tables import CommandRow, table_of
+from retention.records.canonical import canonical_bytes
+from retention.records.clock import from_micros, to_micros, to_text
+from retention.records.signing import Context, Signer
+from retention.terms.commands import FootageCommand, SignedCommand
+
+COMMANDS = table_of(CommandRow)
+
+
+def issue(
+    connection: Connection,
+    session: Row[*tuple[Any, ...]],
+    config: FootageConfig,
+    signer: Signer,
+    *,
+    command_id: str,
+    actor: str,
+    reason: str,
+    cameras: tuple[str, ...],
+    now: int,
+) -> FootageCommand:
+    """Sign and store a command for the owed span of a session."""
+    started_at, ended_at = _span(session, config, now)
+    expires_at = from_micros(now) + timedelta(seconds=config.command_seconds)
+    command = FootageCommand(
+        command=command_id,
+        node=session.node,
+        session=session.session,
+        started_at=to_text(from_micros(started_at)),
+        ended_at=to_text(from_micros(ended_at)),
+        cameras=cameras,
+        actor=actor,
+        reason=reason,
+        issued_at=to_text(from_micros(now)),
+        expires_at=to_text(expires_at),
+    )
+    signed = SignedCommand(command=command, signature=signer.sign(Context.COMMAND, command))
+    connection.execute(
+        insert(COMMANDS).values(
+            agency=session.agency,
+            pharmacy=session.pharmacy,
+            node=session.node,
+            command=command_id,
+            session=session.session,
+            actor=actor,
+            reason=reason,
+            body=canonical_bytes(signed.model_dump(mode="json")),
+            issued_at=now,
+            expires_at=to_micros(expires_at),
+        )
+    )
+    return command
+
+
+def _span(
+    session: Row[*tuple[Any, ...]], config: FootageConfig, now: int
+) -> tuple[int, int]:
+    """Return the span the node itself called owed, or the configured one around the session."""
+    if session.span_started_at is not None and session.span_ended_at is not None:
+        return session.span_started_at, session.span_ended_at
+    before, after = (
+        int(seconds * 1_000_000) for seconds in (config.pre_roll_seconds, config.post_roll_seconds)
+    )
+    ended_at = now if session.closed_at is None else session.closed_at
+    return session.opened_at - before, ended_at + after

@@ -1,0 +1,178 @@
+"""Keeps the projections up to date with the records, a batch of one node at a time.
+
+The rows and the node's `projected_sent` are one transaction, so a crash projects nothing twice.
+A kind or version that this software does not know makes no row; `reproject` after an upgrade does.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+import structlog
+from sqlalchemy import Connection, Row, Table, delete, insert, select, update
+
+from central.config import CentralConfig
+from central.database import Database, require_head
+from central.errors import DatabaseUnavailable
+from central.projections import Fact, FlagView, SessionView, Views, fold, row_of
+from central.tables import Flag, Node, Session, Step, StoredRecord, table_of
+from retention.records.fields import Frozen
+from retention.records.kinds import BY_NAME
+
+log = structlog.get_logger()
+NODES, RECORDS = table_of(Node), table_of(StoredRecord)
+SESSIONS, STEPS, FLAGS = table_of(Session), table_of(Step), table_of(Flag)
+BATCH = 500
+IDLE_SECONDS = 0.2
+RETRY_SECONDS = 1.0
+
+
+def run(config: CentralConfig, stop: threading.Event, ready: Callable[[], None]) -> None:
+    """Project until `stop`. Raises DatabaseOutdated."""
+    database = Database(config.database_url)
+    require_head(database)
+    ready()
+    while not stop.is_set():
+        try:
+            done = project_some(database)
+        except DatabaseUnavailable as exc:
+            log.error("database_unavailable", reason=str(exc))
+            stop.wait(RETRY_SECONDS)
+            continue
+        if done == 0:
+            stop.wait(IDLE_SECONDS)
+    database.close()
+
+
+def project_some(database: Database) -> int:
+    """Project up to one batch of every node that is behind; return how many records."""
+    with database.read() as connection:
+        behind = connection.execute(
+            select(NODES.c.node).where(NODES.c.projected_sent < NODES.c.expected_sent)
+        ).scalars().all()  # fmt: skip
+    return sum(_project_node(database, node) for node in behind)
+
+
+def project_all(database: Database) -> int:
+    """Project until nothing is behind; return how many records."""
+    total = 0
+    while done := project_some(database):
+        total += done
+    return total
+
+
+def reproject(database: Database) -> int:
+    """Throw the projections away and make them again; return how many records."""
+    with database.write() as connection:
+        for table in (SESSIONS, STEPS, FLAGS):
+            connection.execute(delete(table))
+        connection.execute(update(NODES).values(projected_sent=0))
+    return project_all(database)
+
+
+def _project_node(database: Database, node: str) -> int:
+    with database.write() as connection:
+        start = connection.execute(
+            select(NODES.c.projected_sent).where(NODES.c.node == node)
+        ).scalar_one()
+        rows = connection.execute(
+            select(RECORDS)
+            .where(RECORDS.c.node == node, RECORDS.c.sent_sequence >= start)
+            .order_by(RECORDS.c.sent_sequence)
+            .limit(BATCH)
+        ).all()
+        views = Views(
+            load_session=lambda session: _load_session(connection, node, session),
+            load_flag=lambda code, subject: _load_flag(connection, node, code, subject),
+        )
+        for row in rows:
+            fold(fact_of(row), views)
+        _save(connection, node, views)
+        connection.execute(
+            update(NODES).where(NODES.c.node == node).values(projected_sent=start + len(rows))
+        )
+    return len(rows)
+
+
+def fact_of(row: Row[*tuple[Any, ...]]) -> Fact:
+    """Return a stored record as the fold sees it."""
+    value = json.loads(row.body)
+    kind = BY_NAME.get((row.kind, row.version))
+    content: Frozen | None = None
+    if kind is not None and row.problem is None:
+        content = kind.payload.model_validate(value["payload"])
+    session = getattr(content, "session", None)
+    return Fact(
+        agency=row.agency,
+        pharmacy=row.pharmacy,
+        node=row.node,
+        counter=value["counter"],
+        sequence=row.sequence,
+        kind=row.kind,
+        occurred_at=row.occurred_at,
+        content=content,
+        session=session,
+        problem=row.problem,
+    )
+
+
+def _load_session(connection: Connection, node: str, session: str) -> SessionView | None:
+    row = connection.execute(
+        select(SESSIONS).where(SESSIONS.c.node == node, SESSIONS.c.session == session)
+    ).one_or_none()
+    return None if row is None else SessionView(**_fields(row, SessionView))
+
+
+def _load_flag(connection: Connection, node: str, code: str, subject: str) -> FlagView | None:
+    row = connection.execute(
+        select(FLAGS).where(
+            FLAGS.c.node == node, FLAGS.c.code == code, FLAGS.c.subject == subject
+        )
+    ).one_or_none()
+    return None if row is None else FlagView(**_fields(row, FlagView))
+
+
+def _fields(row: Row[*tuple[Any, ...]], view: type[SessionView] | type[FlagView]) -> dict[str, Any]:
+    return {item.name: row._mapping[item.name] for item in fields(view)}
+
+
+def _save(connection: Connection, node: str, views: Views) -> None:
+    _replace(
+        connection, SESSIONS, node, ("session",),
+        [row_of(view) for view in views.sessions.values()],
+    )  # fmt: skip
+    _replace(
+        connection, FLAGS, node, ("code", "subject"),
+        [row_of(view) for view in views.flags.values()],
+    )  # fmt: skip
+    steps = [
+        {
+            "agency": fact.agency, "pharmacy": fact.pharmacy, "node": fact.node,
+            "sequence": fact.sequence, "session": fact.session, "kind": fact.kind,
+            "occurred_at": fact.occurred_at,
+        }
+        for fact in views.steps
+    ]  # fmt: skip
+    if steps:
+        connection.execute(insert(STEPS), steps)
+
+
+def _replace(
+    connection: Connection,
+    table: Table,
+    node: str,
+    key: tuple[str, ...],
+    rows: Sequence[dict[str, object]],
+) -> None:
+    for row in rows:
+        connection.execute(
+            delete(table).where(
+                table.c.node == node, *(table.c[column] == row[column] for column in key)
+            )
+        )
+    if rows:
+        connection.execute(insert(table), list(rows))

@@ -1,0 +1,231 @@
+"""Central's tables. Times are microseconds since the Unix epoch, UTC.
+
+`records` and `checkpoints` are evidence: rows are inserted and never updated or deleted.
+`sessions`, `steps` and `flags` are projections and can be made again from `records` at any time.
+Agency, pharmacy and node stand in every table about a node.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from sqlalchemy import (
+    BigInteger,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+CODE = String(64)
+ID = String(36)
+DIGEST = String(64)
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Base(DeclarativeBase):
+    """One naming convention, so that migrations name what they change."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {int: BigInteger, str: CODE, bytes: LargeBinary}  # noqa: RUF012
+
+
+def table_of(model: type[Base]) -> Table:
+    """Return the table behind a class, for statements on the hot path."""
+    return cast(Table, model.__table__)
+
+
+class Tenant:
+    """Whose row this is."""
+
+    agency: Mapped[str] = mapped_column(CODE)
+    pharmacy: Mapped[str] = mapped_column(CODE)
+
+
+class Node(Tenant, Base):
+    """An enrolled node, and where its stream and its tree stand at central."""
+
+    __tablename__ = "nodes"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    curve_key: Mapped[str] = mapped_column(String(40), unique=True)
+    signing_key: Mapped[str] = mapped_column(DIGEST)
+    enrolled_at: Mapped[int]
+    revoked_at: Mapped[int | None]
+    expected_sent: Mapped[int] = mapped_column(default=0)
+    last_sequence: Mapped[int] = mapped_column(default=-1)
+    tree_size: Mapped[int] = mapped_column(default=0)
+    tree_sent: Mapped[int] = mapped_column(default=0)
+    frontier: Mapped[bytes] = mapped_column(default=b"")
+    projected_sent: Mapped[int] = mapped_column(default=0)
+    last_seen: Mapped[int | None]
+    status: Mapped[str | None] = mapped_column(Text)
+
+
+class StoredRecord(Tenant, Base):
+    """A record as it came: canonical bytes and leaf. `problem` tells a payload that does not fit
+    its kind; such a record is kept and acknowledged like any other."""
+
+    __tablename__ = "records"
+    __table_args__ = (UniqueConstraint("node", "sent_sequence"),)
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    sent_sequence: Mapped[int]
+    kind: Mapped[str]
+    version: Mapped[int]
+    occurred_at: Mapped[int]
+    received_at: Mapped[int]
+    body: Mapped[bytes]
+    leaf: Mapped[bytes]
+    problem: Mapped[str | None] = mapped_column(Text)
+
+
+class CheckpointRow(Tenant, Base):
+    """An acknowledged checkpoint and the leaves from `previous_size` to `tree_size`."""
+
+    __tablename__ = "checkpoints"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    tree_size: Mapped[int] = mapped_column(primary_key=True)
+    previous_size: Mapped[int]
+    sent_count: Mapped[int]
+    root_hash: Mapped[bytes]
+    leaves: Mapped[bytes]
+    body: Mapped[bytes]
+    countersigned: Mapped[bytes]
+    seen_at: Mapped[int]
+
+
+class WireIncident(Tenant, Base):
+    """Something on the wire that an honest node does not do; named once."""
+
+    __tablename__ = "wire_incidents"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    code: Mapped[str] = mapped_column(CODE, primary_key=True)
+    subject: Mapped[str] = mapped_column(String(200), primary_key=True)
+    detail: Mapped[str] = mapped_column(Text)
+    found_at: Mapped[int]
+
+
+class Session(Tenant, Base):
+    """One dispensing session, folded from its records."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index(None, "session"), Index(None, "opened_at"))
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    session: Mapped[str] = mapped_column(ID, primary_key=True)
+    counter: Mapped[str | None]
+    opened_at: Mapped[int]
+    closed_at: Mapped[int | None]
+    outcome: Mapped[str | None]
+    decision: Mapped[str | None]
+    decision_method: Mapped[str | None]
+    decision_reasons: Mapped[str | None] = mapped_column(Text)
+    proxy: Mapped[int] = mapped_column(default=0)
+    gate: Mapped[str | None]
+    settlement: Mapped[str | None]
+    setl_id: Mapped[str | None]
+    span_started_at: Mapped[int | None]
+    span_ended_at: Mapped[int | None]
+    owed_ms: Mapped[int | None]
+    covered_ms: Mapped[int | None]
+
+
+class Step(Tenant, Base):
+    """Which records belong to which session, in order."""
+
+    __tablename__ = "steps"
+    __table_args__ = (Index(None, "session"),)
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    sequence: Mapped[int] = mapped_column(primary_key=True)
+    session: Mapped[str] = mapped_column(ID)
+    kind: Mapped[str]
+    occurred_at: Mapped[int]
+
+
+class Flag(Tenant, Base):
+    """A fact that a reviewer should see. `cleared_at` when a later record ended it."""
+
+    __tablename__ = "flags"
+    __table_args__ = (Index(None, "session"),)
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    code: Mapped[str] = mapped_column(CODE, primary_key=True)
+    subject: Mapped[str] = mapped_column(String(200), primary_key=True)
+    session: Mapped[str | None] = mapped_column(ID)
+    sequence: Mapped[int]
+    raised_at: Mapped[int]
+    cleared_at: Mapped[int | None]
+
+
+class CommandRow(Tenant, Base):
+    """What central asked of a node, and how it ended."""
+
+    __tablename__ = "commands"
+    __table_args__ = (Index(None, "node", "concluded_at"), Index(None, "session"))
+    command: Mapped[str] = mapped_column(ID, primary_key=True)
+    node: Mapped[str]
+    session: Mapped[str] = mapped_column(ID)
+    actor: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    body: Mapped[bytes]
+    issued_at: Mapped[int]
+    expires_at: Mapped[int]
+    segments_offered: Mapped[int | None]
+    outcome: Mapped[str | None]
+    detail: Mapped[str | None] = mapped_column(Text)
+    concluded_at: Mapped[int | None]
+
+
+class Footage(Tenant, Base):
+    """One segment that was asked for. `accepted` only after digest, chunk root and proof held."""
+
+    __tablename__ = "footage"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    segment: Mapped[str] = mapped_column(ID, primary_key=True)
+    camera: Mapped[str]
+    scene_role: Mapped[str]
+    started_at: Mapped[int]
+    ended_at: Mapped[int]
+    sequence: Mapped[int]
+    tree_size: Mapped[int]
+    size_bytes: Mapped[int]
+    file_sha256: Mapped[str] = mapped_column(DIGEST)
+    chunk_root: Mapped[str] = mapped_column(DIGEST)
+    record: Mapped[bytes]
+    proof: Mapped[bytes]
+    state: Mapped[str]
+    reason: Mapped[str | None] = mapped_column(Text)
+    path: Mapped[str | None] = mapped_column(Text)
+    concluded_at: Mapped[int | None]
+
+
+class CommandSegment(Tenant, Base):
+    """Which segments answer which command."""
+
+    __tablename__ = "command_segments"
+    command: Mapped[str] = mapped_column(ID, primary_key=True)
+    segment: Mapped[str] = mapped_column(ID, primary_key=True)
+    node: Mapped[str]
+    ordinal: Mapped[int]
+
+
+class Access(Base):
+    """Who looked at what, why and when (invariant 10)."""
+
+    __tablename__ = "access"
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    at: Mapped[int] = mapped_column(index=True)
+    actor: Mapped[str] = mapped_column(String(200))
+    action: Mapped[str]
+    subject: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    agency: Mapped[str | None]
+    pharmacy: Mapped[str | None]
+    node: Mapped[str | None]

@@ -1,0 +1,1 @@
+"""Central's HTTP side: a read API and what an administrator may ask for."""

@@ -1,0 +1,99 @@
+"""What every request may use, and how requests are let in.
+
+One administrator token for now; only its SHA-256 is held and compared in constant time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Header, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy import Connection, insert
+
+from central.config import CentralConfig
+from central.database import Database
+from central.keys import CentralKeys
+from central.tables import Access, table_of
+from retention.records.clock import Clock, to_micros
+from retention.records.ids import IdSource
+from retention.terms.problems import Problem, Refusal
+
+ACCESS = table_of(Access)
+_bearer = HTTPBearer(auto_error=False, description="The token in DATA/admin.token")
+
+
+@dataclass(frozen=True, slots=True)
+class WebState:
+    """Everything the endpoints work with."""
+
+    config: CentralConfig
+    database: Database
+    keys: CentralKeys
+    clock: Clock
+    ids: IdSource
+    admin_sha256: str
+
+    def now(self) -> int:
+        return to_micros(self.clock.now())
+
+
+def web_state(request: Request) -> WebState:
+    found = request.app.state.countersight
+    if not isinstance(found, WebState):
+        raise TypeError("the application was not made by create_app")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks, and the reason they gave."""
+
+    name: str
+    reason: str
+
+
+def require_admin(
+    state: Annotated[WebState, Depends(web_state)],
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    x_reason: Annotated[str, Header(max_length=200)] = "",
+    reason: Annotated[str, Query(max_length=200)] = "",
+) -> Actor:
+    """Return who asks. Raises Refusal when the token is missing or wrong."""
+    given = "" if credentials is None else credentials.credentials
+    digest = hashlib.sha256(given.encode()).hexdigest()
+    if not hmac.compare_digest(digest, state.admin_sha256):
+        raise Refusal(Problem(401, "UNAUTHENTICATED", "Authorization: Bearer TOKEN is needed"))
+    return Actor("admin", (x_reason or reason).strip())
+
+
+def record_access(
+    state: WebState,
+    connection: Connection,
+    actor: Actor,
+    action: str,
+    subject: str,
+    owner: Mapping[str, str | None] | None = None,
+    reason: str | None = None,
+) -> None:
+    """Write who did what, why and when, in the caller's transaction (invariant 10)."""
+    tenant = {"agency": None, "pharmacy": None, "node": None, **(owner or {})}
+    connection.execute(
+        insert(ACCESS).values(
+            id=state.ids.new(),
+            at=state.now(),
+            actor=actor.name,
+            action=action,
+            subject=subject[:200],
+            reason=reason or actor.reason or "not given",
+            **tenant,
+        )
+    )
+
+
+State = Annotated[WebState, Depends(web_state)]
+Admin = Annotated[Actor, Depends(require_admin)]

@@ -1,0 +1,1 @@
+"""Carries records and checkpoints to central; resumes after either side dies."""

@@ -1,0 +1,52 @@
+"""The live state a node tells central. May be lost; never evidence."""
+
+from __future__ import annotations
+
+import shutil
+
+from edge.config import CameraConfig, EdgeConfig
+from retention.records.clock import from_micros, to_micros, to_text
+from retention.store import uplink
+from retention.store.database import NodeStore
+from retention.terms.wire import CameraStatus, Status
+
+FRESH_SECONDS = 2.5  # a camera that sealed nothing for so many segment lengths is not recording
+
+
+def status_of(config: EdgeConfig, store: NodeStore, confirmed: int) -> Status:
+    """Return cameras, backlog and disk as the tables and the file system tell."""
+    now = store.clock.now()
+    with store.read() as connection:
+        size = uplink.log_size(connection)
+        oldest = uplink.oldest_unsent_at(connection, confirmed)
+        cameras = tuple(
+            _camera(config, camera, uplink.camera_state(connection, camera.id), to_micros(now))
+            for camera in config.cameras
+        )
+    return Status(
+        occurred_at=to_text(now),
+        clock_state=store.clock.state(),
+        cameras=cameras,
+        disk_free_bytes=shutil.disk_usage(config.node.data).free,
+        backlog=max(0, size.sent_count - confirmed),
+        oldest_unsent_at=None if oldest is None else to_text(from_micros(oldest)),
+    )
+
+
+def _camera(
+    config: EdgeConfig, camera: CameraConfig, state: uplink.CameraState, now: int
+) -> CameraStatus:
+    last, fresh = state.last_ended_at, FRESH_SECONDS * config.recording.segment_seconds * 1_000_000
+    if state.gap_open:
+        word = "down"
+    else:
+        word = "recording" if last is not None and now - last < fresh else "starting"
+    return CameraStatus.model_validate(
+        {
+            "camera": camera.id,
+            "scene_role": camera.scene_role,
+            "state": word,
+            "last_sealed_at": None if last is None else to_text(from_micros(last)),
+            "simulated": camera.simulated,
+        }
+    )
