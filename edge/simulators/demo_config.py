@@ -1,4 +1,4 @@
-"""The configuration files that the demo writes: short rolls and segments, everything on loopback."""
+"""The configuration files that the demo writes: short rolls and segments, all on loopback."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hardware.simulated_scene import Role
+
 AGENCY, PHARMACY, NODE, COUNTER = "430100", "P43010000001", "demo-node", "counter-1"
 PHARMACIST = "HY430100000001"
-CAMERAS: tuple[tuple[str, str], ...] = (
+CAMERAS: tuple[tuple[str, Role], ...] = (
     ("counter", "purchase"),
     ("desk", "prescription"),
     ("shelf", "dispensing"),

@@ -36,7 +36,8 @@ from edge.simulators.demo_config import (
 from edge.simulators.pharmacy import PharmacyClient
 from edge.terminal.pairing import new_code
 from edge.terminal.pharmacists import add as add_pharmacist
-from hardware.simulated_camera import SimulatedCameras
+from hardware.simulated_camera import CameraPlan
+from hardware.simulated_cameras import SimulatedCameras
 
 log = structlog.get_logger()
 START_SECONDS = 60.0
@@ -77,6 +78,10 @@ class DemoStack:
     @property
     def terminal_url(self) -> str:
         return f"http://127.0.0.1:{self.terminal_port}"
+
+    @property
+    def platform_url(self) -> str:
+        return f"http://127.0.0.1:{self.platform_port}"
 
     @property
     def edge_config(self) -> EdgeConfig:
@@ -123,7 +128,7 @@ class DemoStack:
         """Start everything and wait until the node records and the terminal answers."""
         self.data.mkdir(parents=True, exist_ok=True)
         os.environ["COUNTERSIGHT_SIMULATION"] = "1"
-        self._cameras = SimulatedCameras.start(CAMERAS)
+        self._cameras = SimulatedCameras([CameraPlan(camera, 0, role) for camera, role in CAMERAS])
         self.start_platform()
         (self.data / "central.toml").write_text(
             central_toml(self.data / "central", self.collector_port, self.central_port)
@@ -133,7 +138,9 @@ class DemoStack:
         self.start_edge()
 
     def start_platform(self) -> None:
-        self._spawn("platform", ["-m", "edge.simulators.platform", "--port", str(self.platform_port)])
+        self._spawn(
+            "platform", ["-m", "edge.simulators.platform", "--port", str(self.platform_port)]
+        )
 
     def start_central(self) -> None:
         """Start central and wait for its read API."""
@@ -155,11 +162,11 @@ class DemoStack:
             edge_toml(
                 self.data / "edge",
                 endpoint=f"tcp://127.0.0.1:{self.collector_port}",
-                server_key=keys["curve_public_key"],
-                signing_key=keys["signing_public_key"],
+                server_key=keys["server_key"],
+                signing_key=keys["signing_key"],
                 urls=urls,
                 terminal_port=self.terminal_port,
-                platform_url=f"http://127.0.0.1:{self.platform_port}",
+                platform_url=self.platform_url,
                 times=self.times,
             )
         )
@@ -207,12 +214,22 @@ class DemoStack:
         process.kill()
         process.wait()
 
-    def kill_edge_process(self, name: str) -> int:
-        """SIGKILL one child of the supervisor by its name in the process table."""
-        path = self.edge_config.node.data / "run" / "processes.json"
-        pid = int(json.loads(path.read_text())[name])
+    def kill_child(self, part: str, child: str) -> int:
+        """SIGKILL one process that a part started, by its name in that part's log."""
+        pid = self.child_pid(part, child)
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    def child_pid(self, part: str, child: str) -> int:
+        """Return the process id under which a part last started a child. Raises DemoFailed."""
+        found: int | None = None
+        for line in (self.data / f"{part}.log").read_text(errors="replace").splitlines():
+            if '"process_started"' in line:
+                event = json.loads(line)
+                found = event["pid"] if event.get("child") == child else found
+        if found is None:
+            raise DemoFailed(f"{part} has not started {child}")
+        return found
 
     def close(self) -> None:
         """Stop everything, the node first, so that its last records reach central."""

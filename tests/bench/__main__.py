@@ -1,4 +1,4 @@
-"""Runs the benches named on the command line, or all of them: `python -P -m tests.bench [NAME…]`."""
+"""Runs the named benches, or all of them: `python -P -m tests.bench [NAME…]`."""
 
 from __future__ import annotations
 

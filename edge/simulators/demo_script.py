@@ -1,0 +1,416 @@
+"""The scripted run of the demo: what happens at the counter, and what must come of it.
+
+Each scenario drives the terminal API as a pharmacy's system would, with people before the
+simulated camera, and states beforehand how it must end. Nothing is judged by the script's own
+opinion of the node: decision and gate are read from the API's answers, the rest from central.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import httpx
+
+from edge.simulators.demo_config import PHARMACIST
+from edge.simulators.demo_stack import DemoFailed, DemoStack
+from edge.simulators.pharmacy import (
+    DAUGHTER,
+    PATIENT,
+    Json,
+    PharmacyClient,
+    ProblemResponse,
+    line,
+)
+from hardware.simulated_actors import Actor, Genuine, HeldPhoto
+from hardware.simulated_people import load_people
+
+INSURED = Genuine("person-a", 2)
+ANOTHER = Genuine("person-b", 1)
+SETTLE_SECONDS = 0.4  # a cast walks in before the attempt begins
+GOP_SECONDS = 1.0  # what the simulated cameras send
+PICTURE_DELAY_SECONDS = 0.5  # from the camera's shutter to the recorder, on a busy machine
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one scenario ended. `coverage` is covered / owed footage, in 0..1, once it is known."""
+
+    name: str
+    expected: str
+    ok: bool
+    decision: str | None = None
+    reasons: tuple[str, ...] = ()
+    gate: str | None = None
+    session: str | None = None
+    coverage: float | None = None
+    detail: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that `--json` prints for this scenario."""
+        return {
+            "name": self.name,
+            "decision": self.decision,
+            "reasons": list(self.reasons),
+            "gate": self.gate,
+            "expected": self.expected,
+            "ok": self.ok,
+            "coverage": self.coverage,
+            "detail": self.detail,
+        }
+
+
+@dataclass(slots=True)
+class Visit:
+    """One person at the counter: the session and what the API answered."""
+
+    session: str
+    decision: str | None = None
+    reasons: tuple[str, ...] = ()
+    gate: str | None = None
+    settlement: str | None = None
+    answers: list[Json] = field(default_factory=list)
+
+
+class Counter:
+    """The pharmacy's side of the demo."""
+
+    def __init__(self, stack: DemoStack) -> None:
+        self.stack = stack
+        self.client: PharmacyClient = stack.pharmacy()
+
+    def enrol(self) -> None:
+        """Enrol the insured person from the picture that their card would hold."""
+        consent = self.client.consent(PATIENT)["consent"]
+        picture = load_people().path("person-a", 1).read_bytes()
+        self.client.enrol(consent, PATIENT, picture)
+
+    def arrive(self, *cast: Actor) -> Visit:
+        """Let people stand before the counter, open a session and enter the basket."""
+        self.stack.cameras.control("counter").show(*cast)
+        time.sleep(SETTLE_SECONDS)
+        return self.open()
+
+    def open(self) -> Visit:
+        """Open a session and enter the basket, whoever stands before the camera."""
+        session = self.client.open()["session"]
+        self.client.basket(session)
+        return Visit(session)
+
+    def verify(self, visit: Visit) -> None:
+        answer = self.client.verify(visit.session)
+        visit.decision = answer["outcome"]
+        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+
+    def attest(self, visit: Visit) -> None:
+        answer = self.client.attest(visit.session, PHARMACIST, self.stack.pharmacist_secret)
+        visit.decision = answer["outcome"]
+        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+
+    def authorise(self, visit: Visit) -> None:
+        try:
+            visit.answers.append(self.client.authorise(visit.session))
+            visit.gate = "permitted"
+        except ProblemResponse as exc:
+            visit.gate = "refused:" + ",".join(exc.reasons)
+
+    def settle(self, visit: Visit) -> Json:
+        answer = self.client.settle(visit.session)
+        visit.settlement = answer["stage"]
+        return answer
+
+    def close(self, visit: Visit, outcome: str) -> None:
+        self.client.close(visit.session, outcome)
+
+    def complete(self, visit: Visit) -> None:
+        """Authorise, settle and close a session that has an accepted identity."""
+        self.authorise(visit)
+        self.settle(visit)
+        self.close(visit, "settled")
+
+
+Scenario = Callable[[Counter], Outcome]
+
+
+def genuine(counter: Counter) -> Outcome:
+    visit = counter.arrive(INSURED)
+    counter.verify(visit)
+    if visit.decision == "ACCEPT":
+        counter.complete(visit)
+    ok = (visit.decision, visit.gate, visit.settlement) == ("ACCEPT", "permitted", "settled")
+    return _outcome(visit, "genuine_insured", "ACCEPT, permitted, settled", ok)
+
+
+def another_person(counter: Counter) -> Outcome:
+    visit = counter.arrive(ANOTHER)
+    counter.verify(visit)
+    counter.authorise(visit)
+    counter.close(visit, "refused")
+    ok = visit.decision == "REFER" and "MISMATCH" in visit.reasons and _refused(visit)
+    return _outcome(visit, "another_person", "REFER MISMATCH, refused, flagged", ok)
+
+
+def nobody(counter: Counter) -> Outcome:
+    visit = counter.arrive()
+    counter.verify(visit)
+    counter.close(visit, "abandoned")
+    ok = (visit.decision, visit.reasons) == ("RETRY", ("NO_FACE",))
+    return _outcome(visit, "nobody_in_view", "RETRY NO_FACE", ok)
+
+
+def two_people(counter: Counter) -> Outcome:
+    visit = counter.arrive(replace(INSURED, x=0.3), replace(ANOTHER, x=0.7))
+    counter.verify(visit)
+    counter.close(visit, "abandoned")
+    ok = (visit.decision, visit.reasons) == ("RETRY", ("MULTIPLE_FACES",))
+    return _outcome(visit, "two_people", "RETRY MULTIPLE_FACES", ok)
+
+
+def held_photograph(counter: Counter) -> Outcome:
+    visit = counter.arrive(HeldPhoto("person-a", 2))
+    counter.verify(visit)
+    counter.authorise(visit)
+    counter.close(visit, "refused")
+    ok = visit.decision in ("RETRY", "REFER") and _refused(visit)
+    return _outcome(visit, "held_photograph", "not accepted, refused", ok)
+
+
+def proxy(counter: Counter) -> Outcome:
+    visit = counter.arrive(ANOTHER)
+    counter.client.proxy(visit.session, DAUGHTER)
+    counter.attest(visit)
+    counter.complete(visit)
+    permission = visit.answers[-1]["authorisation"] if visit.answers else {}
+    ok = visit.gate == "permitted" and permission.get("proxy") is True
+    return _outcome(visit, "proxy_with_form", "permitted, marked proxy", ok)
+
+
+def settled_twice(counter: Counter) -> Outcome:
+    """Two clicks at the same moment, then a third: one settlement, the same answer."""
+    visit = counter.arrive(INSURED)
+    counter.verify(visit)
+    counter.authorise(visit)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: _settled_or_wait(counter, visit), range(2))
+    third = counter.settle(visit)
+    counter.close(visit, "settled")
+    held = httpx.get(f"{counter.stack.platform_url}/held", timeout=5).json()["settlements"]
+    mine = [one for one in held if one["setl_id"] == third["setl_id"]]
+    same = first["setl_id"] == second["setl_id"] == third["setl_id"]
+    ok = same and len(mine) == 1 and len({one["key"] for one in held}) == len(held)
+    return _outcome(visit, "settled_twice", "one settlement, same answer", ok)
+
+
+def basket_changed(counter: Counter) -> Outcome:
+    visit = counter.arrive(INSURED)
+    counter.attest(visit)
+    counter.authorise(visit)
+    permitted = visit.gate == "permitted"
+    counter.client.basket(visit.session, [line(1), line(2, name="维生素C片")])
+    reasons = _settlement_refusal(counter, visit)
+    counter.close(visit, "abandoned")
+    ok = permitted and "BASKET_CHANGED" in reasons
+    return _outcome(visit, "basket_changed_after_authorisation", "void, refused", ok)
+
+
+def receipt_expired(counter: Counter) -> Outcome:
+    visit = counter.open()
+    counter.attest(visit)
+    time.sleep(counter.stack.times.receipt + 1)
+    counter.authorise(visit)
+    counter.close(visit, "abandoned")
+    ok = _refused(visit) and "RECEIPT_EXPIRED" in (visit.gate or "")
+    return _outcome(visit, "receipt_expired", "refused RECEIPT_EXPIRED", ok)
+
+
+def central_stopped(counter: Counter) -> Outcome:
+    """The counter does not notice; afterwards everything is at central once."""
+    visit = counter.arrive(INSURED)
+    counter.stack.stop("central")
+    counter.attest(visit)
+    counter.complete(visit)
+    counter.stack.start_central()
+    arrived = _wait_until(lambda: _steps_at_central(counter, visit) >= 6, 30)
+    steps = counter.client.session(visit.session)["steps"]
+    at_central = counter.stack.central_get(f"/v1/sessions/{visit.session}")["steps"]
+    once = [step["sequence"] for step in at_central]
+    ok = (
+        arrived
+        and visit.settlement == "settled"
+        and len(set(once)) == len(once)
+        and set(once) >= {step["sequence"] for step in steps}
+    )
+    return _outcome(visit, "central_stopped_and_started", "nothing lost, nothing twice", ok)
+
+
+def recorder_killed(counter: Counter) -> Outcome:
+    """A gap that is a row, a new recorder, and at most one group of pictures lost."""
+    name = "recorder-counter"
+    visit = counter.arrive(INSURED)
+    killed_at, killed = time.time(), counter.stack.kill_child("edge", name)
+    restarted = _wait_until(lambda: counter.stack.child_pid("edge", name) != killed, 15)
+    gap = _closed_gap(counter.stack, "counter", 20)
+    counter.attest(visit)
+    counter.complete(visit)
+    expected = "restarted, the gap is a row, at most one GOP lost"
+    if gap is None:
+        return replace(_outcome(visit, "recorder_killed", expected, ok=False), detail="no gap row")
+    lost, away = killed_at - gap[0] / 1e6, (gap[1] - gap[0]) / 1e6
+    ok = restarted and lost <= GOP_SECONDS + PICTURE_DELAY_SECONDS
+    detail = f"lost {max(0.0, lost):.1f} s before the kill, no footage for {away:.1f} s"
+    return replace(_outcome(visit, "recorder_killed", expected, ok), detail=detail)
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    genuine,
+    another_person,
+    nobody,
+    two_people,
+    held_photograph,
+    proxy,
+    settled_twice,
+    basket_changed,
+    receipt_expired,
+    central_stopped,
+    recorder_killed,
+)
+EVERYDAY: tuple[Scenario, ...] = (genuine, another_person, genuine, proxy, held_photograph, nobody)
+
+
+def run_script(counter: Counter, said: Callable[[Outcome], None]) -> Iterator[Outcome]:
+    """Run every scenario once. The expiry is waited for beside the others, not after them."""
+    late: list[Outcome] = []
+    waiting = threading.Thread(target=lambda: late.append(_guarded(receipt_expired, counter)))
+    started = False
+    for scenario in SCENARIOS:
+        if scenario is receipt_expired:
+            continue
+        if scenario is proxy and not started:
+            waiting.start()
+            started = True
+        outcome = _guarded(scenario, counter)
+        said(outcome)
+        yield outcome
+    waiting.join()
+    for outcome in late:
+        said(outcome)
+        yield outcome
+
+
+def with_coverage(counter: Counter, outcomes: list[Outcome], seconds: float) -> list[Outcome]:
+    """Wait until central knows the coverage of every session, and check what must be flagged."""
+
+    def known() -> bool:
+        return all(_coverage(counter.stack, outcome.session) is not None for outcome in outcomes)
+
+    _wait_until(known, seconds)
+    return [_completed(counter.stack, outcome) for outcome in outcomes]
+
+
+def _completed(stack: DemoStack, outcome: Outcome) -> Outcome:
+    share = _coverage(stack, outcome.session)
+    found = replace(outcome, coverage=share, ok=outcome.ok and share is not None)
+    if outcome.session is not None and "flagged" in outcome.expected:
+        summary = stack.central_get(f"/v1/sessions/{outcome.session}")["summary"]
+        found = replace(found, ok=found.ok and bool(summary["flags"]))
+    return found
+
+
+def _coverage(stack: DemoStack, session: str | None) -> float | None:
+    if session is None:
+        return None
+    try:
+        summary = stack.central_get(f"/v1/sessions/{session}")["summary"]
+    except DemoFailed:
+        return None
+    owed, covered = summary["owed_ms"], summary["covered_ms"]
+    return round(covered / owed, 3) if owed else None
+
+
+def _guarded(scenario: Scenario, counter: Counter) -> Outcome:
+    """A scenario that breaks is a scenario that failed, with its reason; the others go on."""
+    try:
+        return scenario(counter)
+    except (ProblemResponse, DemoFailed, httpx.HTTPError, KeyError) as exc:
+        name = scenario.__name__
+        return Outcome(name, "an answer", ok=False, detail=f"{type(exc).__name__}: {exc}"[:500])
+
+
+def _outcome(visit: Visit, name: str, expected: str, ok: bool) -> Outcome:
+    return Outcome(
+        name=name,
+        expected=expected,
+        ok=ok,
+        decision=visit.decision,
+        reasons=visit.reasons,
+        gate=visit.gate,
+        session=visit.session,
+    )
+
+
+def _refused(visit: Visit) -> bool:
+    return visit.gate is not None and visit.gate.startswith("refused:")
+
+
+def _settlement_refusal(counter: Counter, visit: Visit) -> tuple[str, ...]:
+    try:
+        counter.settle(visit)
+    except ProblemResponse as exc:
+        visit.gate = "refused:" + ",".join(exc.reasons)
+        return exc.reasons
+    return ()
+
+
+def _settled_or_wait(counter: Counter, visit: Visit) -> Any:
+    """Submit; when the other click is still under way, ask again for its answer."""
+    deadline = time.monotonic() + 15
+    while True:
+        try:
+            answer = counter.client.settle(visit.session)
+        except ProblemResponse as exc:
+            if time.monotonic() > deadline or exc.status not in (409, 429, 503):
+                raise
+        else:
+            if answer["setl_id"] is not None or time.monotonic() > deadline:
+                return answer
+        time.sleep(0.1)
+
+
+def _steps_at_central(counter: Counter, visit: Visit) -> int:
+    try:
+        return len(counter.stack.central_get(f"/v1/sessions/{visit.session}")["steps"])
+    except DemoFailed:
+        return 0
+
+
+def _closed_gap(stack: DemoStack, camera: str, seconds: float) -> tuple[int, int] | None:
+    """Return the newest gap of a camera once it is closed, as microseconds from and to."""
+    store = stack.edge_config.open_store()
+
+    def newest() -> tuple[int, int] | None:
+        with store.read() as connection:
+            row = connection.execute(
+                "SELECT started_at, ended_at FROM gaps WHERE camera = ?"
+                " ORDER BY started_at DESC LIMIT 1",
+                (camera,),
+            ).fetchone()
+        return (row[0], row[1]) if row is not None and row[1] is not None else None
+
+    try:
+        _wait_until(lambda: newest() is not None, seconds)
+        return newest()
+    finally:
+        store.close()
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
