@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from retention.check import Depth, check
+from retention.footage.layout import SegmentIdentity
+from retention.footage.recovery import recover
+from retention.footage.sink import SegmentSink, seal
+from retention.footage.sweep import sweep
+from retention.footage.volume import open_volume
+from retention.records.ids import SeededIds
+from retention.store import footage
+from retention.store.database import NodeStore
+
+STEPS = ("write", "fdatasync", "fsync", "rename", "link", "close")
+
+
+def incidents(store: NodeStore) -> set[tuple[str, str]]:
+    with store.read() as connection:
+        return {tuple(row) for row in connection.execute("SELECT incident, subject FROM incidents")}
+
+
+def rows(store: NodeStore) -> list[footage.SegmentRow]:
+    with store.read() as connection:
+        return list(footage.all_segments(connection))
+
+
+def die_at(step: int, act: Callable[[], None]) -> bool:
+    """Fork, do `act`, and kill the child before its `step`th disk call. True: it died."""
+    pid = os.fork()
+    if pid == 0:
+        seen = 0
+        for name in STEPS:
+            original = getattr(os, name)
+
+            def counted(*args: object, _original: Callable[..., object] = original) -> object:
+                nonlocal seen
+                seen += 1
+                if seen == step:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return _original(*args)
+
+            setattr(os, name, counted)
+        code = 1
+        try:
+            act()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    if os.WIFSIGNALED(status):
+        return True
+    assert os.WEXITSTATUS(status) == 0
+    return False
+
+
+def test_killed_before_any_disk_call_loses_at_most_the_open_gop(
+    store, tmp_path, clip, camera, clock, pictures_in
+):
+    """Invariant 2: one child is killed before its first disk call, one before its second, …"""
+    camera.begin_run()
+    store.close()
+    died, step, most_rows = True, 0, 0
+    while died:
+        step += 1
+        data = tmp_path / f"crash-{step}"
+        root = data / "footage"
+        data.mkdir()
+        (data / "node.sqlite3").write_bytes((tmp_path / "node.sqlite3").read_bytes())
+        ids = SeededIds(step)
+        identity = camera.identity().model_copy(update={"segment": ids.new()})
+        synced = data / "synced"
+
+        def act(data=data, root=root, identity=identity, ids=ids, synced=synced) -> None:
+            opened = NodeStore(data / "node.sqlite3", store.identity, clock, ids)
+            open_volume(root, opened)
+            sink = SegmentSink(root, identity)
+            sink.write(clip.head)
+            for number, fragment in enumerate(clip.fragments, start=1):
+                sink.write(fragment)
+                sink.sync()
+                synced.write_text(str(number))
+            seal(opened, root, sink.finish(clock.now() + timedelta(seconds=4)))
+
+        died = die_at(step, act)
+        reopened = NodeStore(data / "node.sqlite3", store.identity, clock, SeededIds(step + 1000))
+        open_volume(root, reopened)
+        recover(reopened, root, camera.name)
+        recover(reopened, root, camera.name)  # a second pass changes nothing
+        held = rows(reopened)
+        durable = int(synced.read_text()) if synced.exists() else 0
+        pictures = sum(pictures_in(root / row.path) for row in held)
+        assert pictures >= durable * 5
+        report = check(data, Depth.DIGESTS)
+        assert report.bad == []
+        most_rows = max(most_rows, len(held))
+        reopened.close()
+    assert step > 15
+    assert most_rows == 1
+
+
+def test_part_of_a_crash_is_cut_hashed_and_sealed(camera, store, root, clip, pictures_in):
+    sink = camera.open_segment(2)
+    sink.write(clip.fragments[2][:-10])
+    del sink  # the process is gone
+    found = recover(store, root, camera.name)
+    (row,) = rows(store)
+    assert (found.sealed, found.truncated_bytes) == (1, len(clip.fragments[2]) - 10)
+    assert row.ended_at - row.started_at == 2_000_000
+    assert pictures_in(root / row.path) == 10
+
+
+def test_part_without_a_whole_fragment_is_kept_aside(camera, store, root, clip):
+    sink = camera.open_segment(0)
+    sink.write(clip.fragments[0][:-1])
+    recover(store, root, camera.name)
+    path = sink.identity.path(".mp4.part.unusable")
+    assert (root / path).exists()
+    assert incidents(store) == {("PART_UNUSABLE", path)}
+    recover(store, root, camera.name)
+    assert sweep(store, root, lambda: None) == 0
+    assert rows(store) == []
+
+
+def test_sealed_file_without_its_row_is_adopted(camera, store, root):
+    finished = camera.open_segment().finish(store.clock.now())
+    os.rename(finished.part, root / finished.identity.path())
+    found = recover(store, root, camera.name)
+    (row,) = rows(store)
+    assert (found.adopted, row.file_sha256) == (1, finished.fingerprint.file_sha256())
+
+
+@pytest.mark.parametrize("other", [{"node": "node-b"}, {"camera": "counter-2"}, {"pharmacy": "P2"}])
+def test_file_of_another_node_or_camera_is_never_taken(camera, store, root, clip, other):
+    camera.begin_run()
+    identity = SegmentIdentity(**{**camera.identity().model_dump(), **other})
+    sink = SegmentSink(root, identity)
+    for raw in (clip.head, *clip.fragments):
+        sink.write(raw)
+    target = root / camera.identity().path().rsplit("/", 1)[0] / f"{identity.segment}.mp4"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(sink.finish(store.clock.now()).part, target)
+    recover(store, root, camera.name)
+    assert rows(store) == []
+    assert incidents(store) == {("UNEXPLAINED_FILE", str(target.relative_to(root)))}
+    assert target.exists()
+
+
+def test_lost_changed_and_foreign_files_are_incidents_and_nothing_is_deleted(camera, store, root):
+    lost, changed = camera.record(), camera.record()
+    folder = next(root.rglob("*.mp4")).parent
+    (folder / f"{lost.segment}.mp4").unlink()
+    with (folder / f"{changed.segment}.mp4").open("ab") as file:
+        file.write(b"x")
+    (folder / "holiday.jpg").write_bytes(b"picture")
+    before = sorted(root.rglob("*"))
+    recover(store, root, camera.name)
+    name = str(folder.relative_to(root))
+    assert incidents(store) == {
+        ("FOOTAGE_MISSING", f"{name}/{lost.segment}.mp4"),
+        ("FOOTAGE_CHANGED", f"{name}/{changed.segment}.mp4"),
+        ("UNEXPLAINED_FILE", f"{name}/holiday.jpg"),
+    }
+    assert sorted(root.rglob("*")) == before
+
+
+def test_sweep_names_what_recovery_does_not_reach(camera, store, root):
+    camera.record()
+    day = next(root.rglob("*.mp4")).parent
+    (root / "stray.txt").write_text("x")
+    assert sweep(store, root, lambda: None) == 1
+    day.rename(root / "elsewhere")
+    assert sweep(store, root, lambda: None) >= 1
+    assert "FOOTAGE_MISSING" in {incident for incident, _ in incidents(store)}
+
+
+def test_open_part_is_explained(camera, store, root):
+    camera.open_segment(1)
+    assert sweep(store, root, lambda: None) == 0
+
+
+def test_recovery_of_an_empty_disk_does_nothing(store, tmp_path: Path):
+    assert recover(store, tmp_path / "nothing", "counter-1").incidents == 0

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from retention.footage.summary import summarise_due
+from retention.records.clock import from_text
+from retention.records.payloads import GapCause, SceneRole
+from retention.store import footage
+from retention.store.log import all_records
+
+
+def summaries(store) -> list[dict[str, object]]:
+    with store.read() as connection:
+        return [
+            record.parse().payload
+            for record in all_records(connection)
+            if record.kind == "coverage.summarised"
+        ]
+
+
+def due(store, camera) -> int:
+    with store.write() as connection:
+        return summarise_due(store, connection, camera.name, SceneRole.PURCHASE)
+
+
+def test_hour_is_summarised_when_it_is_over_and_explained(camera, store, clock):
+    camera.record()  # 03:04:05 to 03:04:09
+    assert due(store, camera) == 0
+    clock.advance(timedelta(hours=2))  # 05:04:05
+    assert due(store, camera) == 0  # nobody said what happened since 03:04:09
+    with store.write() as connection:
+        footage.open_gap(
+            store,
+            connection,
+            camera.name,
+            SceneRole.PURCHASE,
+            footage.explained_until(connection, camera.name),
+            GapCause.CAMERA_UNREACHABLE,
+        )
+    assert due(store, camera) == 2
+    assert due(store, camera) == 0
+    first, second = summaries(store)
+    assert first["started_at"] == "2026-01-02T03:04:05.000000Z"
+    assert (first["owed_ms"], first["covered_ms"]) == (3_355_000, 4000)
+    assert (second["owed_ms"], second["covered_ms"]) == (3_600_000, 0)
+    assert from_text(str(second["ended_at"])).minute == 0

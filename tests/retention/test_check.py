@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from retention import cli
+from retention.check import Depth, check
+from retention.footage.layout import SegmentIdentity
+from retention.footage.sink import SegmentSink, seal
+from retention.footage.volume import open_volume
+from retention.keyfiles import KeyDirectory
+from retention.records.checkpoint import Checkpoint, SignedCheckpoint
+from retention.records.clock import to_text
+from retention.records.payloads import NodeStopped, SceneRole
+from retention.records.signing import Context
+from retention.store.log import append, read_frontier
+
+
+@pytest.fixture
+def data(store, tmp_path: Path) -> Path:
+    """A data folder with a signed checkpoint and one sealed file (its content need not play)."""
+    root = tmp_path / "footage"
+    open_volume(root, store)
+    node = store.identity
+    identity = SegmentIdentity(
+        agency=node.agency,
+        pharmacy=node.pharmacy,
+        node=node.node,
+        camera="counter-1",
+        scene_role=SceneRole.PURCHASE,
+        run=store.ids.new(),
+        ordinal=0,
+        segment=store.ids.new(),
+        started_at=to_text(store.clock.now()),
+        codec="h264",
+    )
+    sink = SegmentSink(root, identity)
+    sink.write(b"\x00\x00\x00\x08ftyp" + b"\x00\x00\x13\x88free" + bytes(4992))
+    seal(store, root, sink.finish(store.clock.now()))
+    signer = KeyDirectory(tmp_path / "keys").signer()
+    with store.write() as connection:
+        append(store, connection, NodeStopped(reason="asked"))
+        frontier, sent = read_frontier(connection)
+        checkpoint = Checkpoint(
+            agency=node.agency,
+            pharmacy=node.pharmacy,
+            node=node.node,
+            tree_size=frontier.size,
+            root_hash=frontier.root().hex(),
+            sent_count=sent,
+            digest="sha-256",
+            occurred_at=to_text(store.clock.now()),
+        )
+        signed = SignedCheckpoint(
+            checkpoint=checkpoint, signature=signer.sign(Context.CHECKPOINT, checkpoint)
+        )
+        connection.execute(
+            "INSERT INTO checkpoints VALUES (?, ?, 0, NULL)",
+            (frontier.size, signed.model_dump_json().encode()),
+        )
+        append(store, connection, NodeStopped(reason="asked"))
+    return tmp_path
+
+
+def test_sound_folder_holds_at_every_depth(data):
+    for depth in Depth:
+        report = check(data, depth)
+        assert report.bad == []
+    assert report.counts["files_hashed"] == report.counts["checkpoints"] == 1
+
+
+TAMPERING = {
+    "rewritten record": (
+        "UPDATE log SET bytes = CAST(replace(CAST(bytes AS TEXT), 'asked', 'other') AS BLOB)"
+        " WHERE sequence = 1",
+        "record 1",
+    ),
+    "record taken out": ("DELETE FROM log WHERE sequence = 1", "record 2"),
+    "log cut short": ("DELETE FROM log WHERE sequence = 2", "frontier"),
+    "leaf swapped": ("UPDATE log SET leaf = zeroblob(32) WHERE sequence = 2", "record 2"),
+    "sent number skipped": ("UPDATE log SET sent_sequence = 7 WHERE sequence = 2", "record 2"),
+    "checkpoint of another size": ("UPDATE checkpoints SET tree_size = 1", "checkpoint 1"),
+    "checkpoint unreadable": ("UPDATE checkpoints SET body = x'00'", "checkpoint 2"),
+    "digest in the index": ("UPDATE segments SET file_sha256 = chunk_root", "counter-1/"),
+    "index row gone": ("DELETE FROM segments", "0000"),
+    "gap without a record": (
+        "INSERT INTO gaps VALUES ('g', 'counter-1', 'purchase', 1, 2, 'unknown')",
+        "gaps",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TAMPERING)
+def test_tampering_with_the_database_is_named(data, store, name):
+    statement, subject = TAMPERING[name]
+    with store.write() as connection:
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        connection.execute(statement)
+    report = check(data, Depth.ROWS)
+    assert not report.ok
+    assert report.to_json()["first_bad"]["subject"].startswith(subject)
+
+
+def test_checkpoint_of_another_key_is_named(data, store):
+    with store.write() as connection:
+        (body,) = connection.execute("SELECT body FROM checkpoints").fetchone()
+        signed = json.loads(body)
+        value = signed["signature"]["value"]
+        signed["signature"]["value"] = ("B" if value[0] == "A" else "A") + value[1:]
+        connection.execute("UPDATE checkpoints SET body = ?", (json.dumps(signed).encode(),))
+    assert [bad.check for bad in check(data, Depth.ROWS).bad] == ["checkpoints"]
+
+
+def test_flipped_byte_is_seen_by_digests_only(data):
+    path = next(data.rglob("*.mp4"))
+    content = bytearray(path.read_bytes())
+    content[4000] ^= 1
+    path.write_bytes(content)
+    assert check(data, Depth.SIZES).ok
+    (bad,) = check(data, Depth.DIGESTS).bad
+    assert (bad.check, bad.subject) == ("digests", str(path.relative_to(data / "footage")))
+
+
+def test_lost_file_stray_file_and_lost_volume_are_named(data):
+    next(data.rglob("*.mp4")).unlink()
+    (data / "footage" / "counter-1" / "stray").write_text("x")
+    (data / "footage" / "volume.json").unlink()
+    assert check(data, Depth.ROWS).ok
+    said = [f"{bad.check} {bad.detail}" for bad in check(data, Depth.SIZES).bad]
+    assert len(said) == 3
+    assert any("FOOTAGE_MISSING" in line for line in said)
+    assert any("UNEXPLAINED_FILE" in line or "day's folder" in line for line in said)
+
+
+def test_unreadable_keys_are_skipped_and_said(data):
+    (data / "keys" / "signing.key").chmod(0o644)
+    report = check(data, Depth.ROWS)
+    assert report.ok
+    assert any("signatures" in line for line in report.skipped)
+
+
+def test_command_line_prints_one_object_and_its_exit_code(data, capsys):
+    assert cli.main(["check", "--data", str(data), "--depth", "digests", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["ok"] is True
+    next(data.rglob("*.mp4")).unlink()
+    assert cli.main(["check", "--data", str(data), "--json"]) == 1
+    assert "FOOTAGE_MISSING" in json.loads(capsys.readouterr().out)["first_bad"]["detail"]
+    assert cli.main(["check", "--data", str(data)]) == 1
+    assert "BAD files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["check"], ["check", "--data", "x", "--depth", "y"]])
+def test_wrong_usage_is_two(arguments, capsys):
+    assert cli.main(arguments) == 2
+
+
+def test_folder_without_a_database_is_one_clear_line(tmp_path, capsys):
+    assert cli.main(["check", "--data", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
