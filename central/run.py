@@ -57,6 +57,7 @@ class _Child:
 
 def run(config: CentralConfig) -> int:
     """Run until SIGTERM or SIGINT; return the exit code. Raises UsageError before anything runs."""
+    configure("central")
     prepare(config)
     with _stop_on_signals() as stop:
         context = multiprocessing.get_context("spawn")
@@ -124,7 +125,7 @@ def _keep_running(
         child.process = None
         if now - child.started_at > HEALTHY_SECONDS:
             child.pause = FIRST_PAUSE_SECONDS
-        log.error("process_ended", name=child.name, exit_code=code, pause=child.pause)
+        log.error("process_ended", child=child.name, exit_code=code, pause=child.pause)
         child.due_at = now + child.pause
         child.pause = min(2 * child.pause, LONGEST_PAUSE_SECONDS)
     if now >= child.due_at:
@@ -133,6 +134,7 @@ def _keep_running(
         )
         child.process.start()
         child.started_at = now
+        log.info("process_started", child=child.name, pid=child.process.pid)
 
 
 def _wait_for_an_end(children: list[_Child], stop: threading.Event) -> None:
