@@ -24,6 +24,8 @@ from retention.records.fields import Id
 from retention.records.payloads import BasketLine, Claim, PrescriptionAttached, ProxyDeclared
 from retention.terms.problems import Problem, Refusal
 
+LONGEST_TOTAL = len("999999999999.99")  # what a record's decimal field holds
+
 
 def sessions_router(parts: Parts) -> APIRouter:
     """Return the routes about the session itself."""
@@ -116,8 +118,11 @@ def _check_lines(lines: tuple[BasketLine, ...], total: str | None) -> None:
     numbers = [line.line for line in lines]
     if len(set(numbers)) != len(numbers):
         raise Refusal(Problem(422, "INVALID_REQUEST", "lines: a line number appears twice"))
-    if total is not None and total != total_of(lines):
-        detail = f"total: {total} was sent, the lines add up to {total_of(lines)}"
+    found = total_of(lines)
+    if len(found) > LONGEST_TOTAL:
+        raise Refusal(Problem(422, "INVALID_REQUEST", "lines: the total is beyond all reason"))
+    if total is not None and total != found:
+        detail = f"total: {total} was sent, the lines add up to {found}"
         raise Refusal(Problem(422, "INVALID_REQUEST", detail))
 
 
