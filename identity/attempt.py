@@ -192,12 +192,11 @@ class Attempt:
             return False
         self._assessed_ns = now_ns
         signals = self._track.signals(self._policy.liveness)
-        return all(s.verdict is Verdict.PASS for s in signals) and self._is_one_person()
-
-    def _is_one_person(self) -> bool:
-        if not self._track.is_one_person():
-            self._changed = True
-        return True
+        lively = all(signal.verdict is Verdict.PASS for signal in signals)
+        if lively:
+            # Asked again and judged by decide(); its embeddings are then already made.
+            self._track.is_one_person()
+        return lively
 
     # -- deciding ------------------------------------------------------------------------------
 
