@@ -1,0 +1,279 @@
+"""The recorder's loop against cameras and disks that fail, without waiting for real time."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import av
+import pytest
+import zmq
+
+from edge.config import EdgeConfig
+from edge.process import ProcessContext
+from edge.recorder import process as recorder_process
+from edge.recorder.process import run
+from hardware.errors import CameraUnavailable, UnsupportedCodec
+from hardware.packets import PacketSource
+from retention.check import Depth, check
+from retention.durable import FileLock, HeldElsewhere
+from retention.footage import sink as sink_module
+from retention.footage.sink import DirectorySyncFailed
+from retention.records.clock import SystemClock
+from retention.store import footage
+from retention.store.footage import GapRow, SegmentRow
+from retention.store.log import all_records
+
+URL = "rtsp://camera/stream"
+Opening = Callable[[], PacketSource]
+
+
+@dataclass
+class Node:
+    """Runs the recorder once per planned connection, then stops it."""
+
+    config: EdgeConfig
+    openings: list[Opening] = field(default_factory=list)
+
+    def run(self, *openings: Opening) -> None:
+        stop, waiting = threading.Event(), list(openings)
+
+        def open_next(_camera: object) -> PacketSource:
+            found = waiting.pop(0)
+            if not waiting:
+                stop.set()
+            return found()
+
+        run(ProcessContext(self.config, stop, lambda: None, "cam"), open_next)
+
+    def rows(self) -> tuple[list[SegmentRow], list[GapRow]]:
+        store = self.config.open_store()
+        with store.read() as connection:
+            segments = list(footage.all_segments(connection))
+            gaps = footage.gaps_between(connection, "cam", 0, 2**60)
+        store.close()
+        return sorted(segments, key=lambda row: row.sequence), gaps
+
+    def assert_sound(self) -> None:
+        assert check(self.config.node.data, Depth.DIGESTS).bad == []
+
+
+@pytest.fixture
+def node(config, monkeypatch) -> Node:
+    monkeypatch.setattr(recorder_process, "UNSUPPORTED_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(recorder_process.Backoff, "next_seconds", lambda _: 0.01)
+    return Node(config)
+
+
+@pytest.fixture
+def film(listed, transport_stream) -> Opening:
+    return lambda: listed(transport_stream)
+
+
+def refuse(exc: Exception) -> Opening:
+    def opening() -> PacketSource:
+        raise exc
+
+    return opening
+
+
+def gone() -> PacketSource:
+    raise CameraUnavailable(URL, "no answer in time")
+
+
+def pictures(path: os.PathLike[str]) -> int:
+    with open(path, "rb") as file, av.open(io.BytesIO(file.read())) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_stream_becomes_touching_segments_that_play_and_lose_no_picture(node, film):
+    node.run(film, gone)
+    segments, gaps = node.rows()
+    assert [row.ordinal for row in segments] == [0, 1, 2]
+    assert [row.ended_at - row.started_at for row in segments] == [2_000_000] * 3
+    assert [row.started_at for row in segments[1:]] == [row.ended_at for row in segments[:-1]]
+    root = node.config.footage_root
+    assert sum(pictures(root / row.path) for row in segments) == 60
+    assert [gap.cause for gap in gaps] == ["camera_unreachable"]
+    node.assert_sound()
+
+
+def test_every_outage_is_one_gap_from_footage_to_footage(node, film):
+    node.run(film, gone, gone, film, gone)
+    segments, (first, last) = node.rows()
+    assert len(segments) == 6
+    assert (first.started_at, first.ended_at) == (segments[2].ended_at, segments[3].started_at)
+    assert (last.started_at, last.ended_at) == (segments[5].ended_at, None)
+    node.assert_sound()
+
+
+def test_orderly_stop_seals_and_says_why_the_footage_ends(node, listed, transport_stream):
+    stop = threading.Event()
+
+    def stop_in_third_gop(number: int) -> None:
+        if number == 25:
+            stop.set()
+
+    camera = listed(transport_stream, before=stop_in_third_gop)
+    run(ProcessContext(node.config, stop, lambda: None, "cam"), lambda _: camera)
+    segments, (gap,) = node.rows()
+    assert sum(row.ended_at - row.started_at for row in segments) == 2_600_000
+    assert (gap.cause, gap.started_at) == ("recorder_stopped", segments[-1].ended_at)
+    node.assert_sound()
+
+
+def test_unsupported_codec_is_a_gap_with_its_own_cause(node):
+    node.run(refuse(UnsupportedCodec("mjpeg")), refuse(UnsupportedCodec("mjpeg")))
+    assert [gap.cause for gap in node.rows()[1]] == ["unsupported_codec"]
+
+
+def test_full_disk_is_a_gap_and_recording_goes_on_when_there_is_room(
+    node, film, listed, transport_stream, monkeypatch
+):
+    written = os.write
+
+    def full(descriptor: int, raw: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fill(number: int) -> None:
+        if number == 35:
+            monkeypatch.setattr(os, "write", full)
+        if number == 45:
+            monkeypatch.setattr(os, "write", written)
+
+    def filling() -> PacketSource:
+        return listed(transport_stream, before=fill)
+
+    def cleared() -> PacketSource:
+        monkeypatch.setattr(os, "write", written)
+        return film()
+
+    node.run(filling, cleared, gone)
+    segments, gaps = node.rows()
+    assert [gap.cause for gap in gaps] == ["disk_failed", "camera_unreachable"]
+    assert len(segments) >= 4
+    node.assert_sound()
+
+
+def test_failed_fsync_abandons_the_segment_and_keeps_its_durable_part(
+    node, film, listed, transport_stream, monkeypatch
+):
+    synced = os.fdatasync
+
+    def failing(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fdatasync", synced)
+        raise OSError(errno.EIO, "Input/output error")
+
+    def break_in_fourth_gop(number: int) -> None:
+        if number == 33:
+            monkeypatch.setattr(os, "fdatasync", failing)
+
+    node.run(lambda: listed(transport_stream, before=break_in_fourth_gop), film, gone)
+    segments, gaps = node.rows()
+    assert gaps[0].cause == "disk_failed"
+    assert len(segments) >= 4
+    node.assert_sound()
+
+
+def test_unsynced_directory_stops_the_recorder(node, film, monkeypatch):
+    def failing(path: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    calls = iter([None, failing])
+    original = sink_module.fsync_directory
+
+    def first_is_well(path: object) -> None:
+        (next(calls, failing) or original)(path)
+
+    monkeypatch.setattr(sink_module, "fsync_directory", first_is_well)
+    with pytest.raises(DirectorySyncFailed):
+        node.run(film, gone)
+    monkeypatch.undo()
+    monkeypatch.setattr(recorder_process.Backoff, "next_seconds", lambda _: 0.01)
+    node.run(gone)  # started again by the supervisor: the named file is adopted
+    segments, gaps = node.rows()
+    assert len(segments) == 1
+    assert [gap.cause for gap in gaps] == ["recorder_crashed"]
+    node.assert_sound()
+
+
+def test_wrong_volume_is_never_written_to(node, film):
+    root = node.config.footage_root
+    root.mkdir(parents=True)
+    (root / "photos").mkdir()
+    stop = threading.Event()
+    beats: list[int] = []
+
+    def beat() -> None:
+        beats.append(1)
+        if len(beats) > 6:
+            stop.set()
+
+    run(ProcessContext(node.config, stop, beat, "cam"), lambda _: film())
+    assert [entry.name for entry in root.iterdir()] == ["photos"]
+    assert [gap.cause for gap in node.rows()[1]] == ["disk_failed"]
+
+
+def test_second_recorder_of_a_camera_is_refused(node, monkeypatch):
+    monkeypatch.setattr(recorder_process, "LOCK_WAIT_SECONDS", 0.05)
+    lock = FileLock(node.config.node.data / "run" / "recorder-cam.lock")
+    with pytest.raises(HeldElsewhere, match=f"process {os.getpid()}"):
+        node.run(gone)
+    lock.release()
+    node.run(gone)
+
+
+def test_seal_message_cuts_at_the_next_key_picture(node, listed, transport_stream, config):
+    context = zmq.Context()
+    socket = context.socket(zmq.PUSH)
+    socket.connect(config.socket("recorder-cam"))
+
+    def ask(number: int) -> None:
+        if number == 22:
+            socket.send(b"seal")
+            threading.Event().wait(0.2)  # the message crosses to the recorder's thread
+
+    node.run(lambda: listed(transport_stream, before=ask), gone)
+    socket.close(0)
+    context.term()
+    lengths = [row.ended_at - row.started_at for row in node.rows()[0]]
+    assert lengths == [2_000_000, 1_000_000, 2_000_000, 1_000_000]
+
+
+def test_wall_clock_jump_is_recorded_and_begins_a_run(node, listed, transport_stream, monkeypatch):
+    looked = SystemClock.now
+
+    def set_forward(number: int) -> None:
+        if number == 33:
+            monkeypatch.setattr(
+                SystemClock, "now", lambda clock: looked(clock) + timedelta(hours=1)
+            )
+
+    node.run(lambda: listed(transport_stream, before=set_forward), gone)
+    monkeypatch.undo()
+    store = node.config.open_store()
+    with store.read() as connection:
+        kinds = [record.kind for record in all_records(connection)]
+    store.close()
+    assert kinds.count("camera.run_started") == 2
+    assert kinds.count("clock.jumped") == 1
+    segments, gaps = node.rows()
+    assert sum(row.ended_at - row.started_at for row in segments) == 6_000_000
+    assert (gaps[0].started_at, gaps[0].ended_at) == (segments[1].ended_at, segments[2].started_at)
+    node.assert_sound()
+
+
+def test_crash_between_runs_is_a_gap_from_the_last_footage(node, film):
+    node.run(film, gone)
+    store = node.config.open_store()
+    with store.write() as connection:
+        connection.execute("DELETE FROM gaps")  # as if the recorder had died before it wrote one
+    store.close()
+    node.run(gone)
+    segments, (gap,) = node.rows()
+    assert (gap.cause, gap.started_at) == ("recorder_crashed", segments[-1].ended_at)
