@@ -60,8 +60,9 @@ def run(context: ProcessContext) -> None:
             settlement=_platform(config),
             verifier_answers=verifier.answers,
         )
+        servers = [_server(app, config, ordinal) for ordinal in range(len(listeners))]
         _publish(config, listeners)
-        _serve(app, listeners, context)
+        _serve(app, servers, listeners, context)
     finally:
         for listener in listeners:
             listener.close()
@@ -69,8 +70,12 @@ def run(context: ProcessContext) -> None:
         zmq_context.destroy(linger=0)
 
 
-def _serve(app: FastAPI, listeners: list[socket.socket], context: ProcessContext) -> None:
-    servers = [_server(app, context.config, ordinal) for ordinal in range(len(listeners))]
+def _serve(
+    app: FastAPI,
+    servers: list[uvicorn.Server],
+    listeners: list[socket.socket],
+    context: ProcessContext,
+) -> None:
     workers = [
         _Worker(partial(server.run, [listener]))
         for server, listener in zip(servers, listeners, strict=True)
