@@ -109,6 +109,7 @@ class Supervisor:
         return 0
 
     def _watch(self, store: NodeStore) -> None:
+        log.info("node_started", node=self._config.node.node, pid=os.getpid())
         self._note(store, self._started())
         try:
             while not self.stop.is_set():
@@ -268,5 +269,4 @@ def software_name() -> str:
 
 def run_node(config: EdgeConfig) -> int:
     """Run the node in this process."""
-    log.info("node_starting", node=config.node.node, pid=os.getpid())
     return Supervisor(config).run()

@@ -1,0 +1,51 @@
+"""Processes for the supervisor's tests: one that works, one that ends, one that hangs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from edge.config import EdgeConfig
+from edge.process import ProcessContext
+from edge.processes import ProcessSpec
+from edge.supervisor import Supervisor
+
+
+def spec(name: str, *, budget: int = 5, heartbeat_seconds: float = 30.0) -> ProcessSpec:
+    """Return a table line whose target is the function of that name here."""
+    return ProcessSpec(name, f"tests.edge.children:{name}", name, budget, heartbeat_seconds)
+
+
+def _mark(context: ProcessContext, event: str) -> None:
+    folder = context.config.node.data / "marks"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{context.argument}.{os.getpid()}.{event}").write_text("")
+
+
+def works(context: ProcessContext) -> None:
+    """Beat until stopped, then say that it ended orderly."""
+    _mark(context, "started")
+    while not context.stop.wait(0.05):
+        context.beat()
+    _mark(context, "sealed")
+
+
+def ends(context: ProcessContext) -> None:
+    """Fail at once."""
+    _mark(context, "started")
+    raise RuntimeError("failing on purpose")
+
+
+def hangs(context: ProcessContext) -> None:
+    """Never beat, and ignore the request to stop."""
+    _mark(context, "started")
+    context.stop.clear()
+    while True:
+        context.stop.wait(0.5)
+
+
+def supervise(config_json: str) -> None:
+    """Run a supervisor over one working child; the test kills this process."""
+    config = EdgeConfig.model_validate_json(config_json)
+    Path(config.node.data).mkdir(parents=True, exist_ok=True)
+    Supervisor(config, [spec("works")]).run()

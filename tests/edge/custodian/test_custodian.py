@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from edge.config import (
+    CameraConfig,
+    EdgeConfig,
+    NodeConfig,
+    RecordingConfig,
+    SessionConfig,
+    VerificationConfig,
+)
+from edge.custodian.process import Custodian, SealAsker
+from retention.records.clock import from_micros, to_micros, to_text
+from retention.records.payloads import GapCause, SceneRole, SegmentSealed
+from retention.store import footage
+from retention.store.log import of_session
+
+SECOND = 1_000_000
+
+
+class Asked(SealAsker):
+    """Remembers who was asked to seal."""
+
+    def __init__(self) -> None:
+        self.cameras: list[str] = []
+
+    def ask(self, camera: str) -> None:
+        self.cameras.append(camera)
+
+    def close(self) -> None:
+        return
+
+
+@pytest.fixture
+def config(tmp_path):
+    cameras = tuple(
+        CameraConfig(id=role.value, scene_role=role, url="rtsp://camera/stream")
+        for role in (SceneRole.PURCHASE, SceneRole.DISPENSING)
+    )
+    return EdgeConfig(
+        node=NodeConfig(agency="430100", pharmacy="P1", node="node-a", data=tmp_path),
+        cameras=cameras,
+        recording=RecordingConfig(segment_seconds=10),
+        session=SessionConfig(pre_roll_seconds=30, post_roll_seconds=30),
+        verification=VerificationConfig(camera="purchase"),
+    )
+
+
+@pytest.fixture
+def asked() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+def custodian(config, store, asked) -> Custodian:
+    return Custodian(config, store, asked)
+
+
+@pytest.fixture
+def session(store, clock) -> str:
+    """A session that was open for 60 s and closed now."""
+    now, session = to_micros(clock.now()), store.ids.new()
+    with store.write() as connection:
+        connection.execute(
+            "INSERT INTO sessions VALUES (?, 'c1', ?, ?, NULL)", (session, now - 60 * SECOND, now)
+        )
+    return session
+
+
+def film(store, camera: str, start: int, end: int) -> None:
+    """Index footage of a camera; the file does not matter here."""
+    segment = store.ids.new()
+    with store.write() as connection:
+        sealed = SegmentSealed(
+            segment=segment,
+            camera=camera,
+            scene_role=SceneRole(camera),
+            run=store.ids.new(),
+            ordinal=0,
+            started_at=to_text(from_micros(start)),
+            ended_at=to_text(from_micros(end)),
+            duration_ms=(end - start) // 1000,
+            bytes=1,
+            codec="h264",
+            file_sha256="0" * 64,
+            chunk_root="0" * 64,
+            recovered=False,
+            truncated_bytes=0,
+        )
+        footage.insert_segment(store, connection, sealed, f"{camera}/20260102/{segment}.mp4")
+
+
+def covered(store, session: str) -> list[dict]:
+    with store.read() as connection:
+        return [stored.parse().payload for stored in of_session(connection, session)]
+
+
+def test_session_waits_for_its_post_roll_then_for_the_segments(
+    custodian, config, store, clock, session, asked
+):
+    closed = to_micros(clock.now())
+    assert custodian.step() == 1
+    assert asked.cameras == []  # the post-roll is not over
+    clock.advance(timedelta(seconds=31))
+    assert custodian.step() == 1
+    assert asked.cameras == ["purchase", "dispensing"]
+    custodian.step()
+    assert len(asked.cameras) == 2  # not asked again at once
+    for camera in asked.cameras:
+        film(store, camera, closed - 120 * SECOND, closed + 31 * SECOND)
+    assert custodian.step() == 0
+    (record,) = covered(store, session)
+    assert (record["owed_ms"], record["covered_ms"]) == (240_000, 240_000)
+    assert [scene["gap_causes"] for scene in record["scenes"]] == [[], []]
+    custodian.step()
+    assert len(covered(store, session)) == 1
+
+
+def test_missing_footage_is_owed_and_its_cause_is_named(custodian, store, clock, session):
+    closed = to_micros(clock.now())
+    clock.advance(timedelta(seconds=40))
+    film(store, "purchase", closed - 50 * SECOND, closed + 35 * SECOND)
+    with store.write() as connection:
+        footage.open_gap(
+            store,
+            connection,
+            "dispensing",
+            SceneRole.DISPENSING,
+            closed - 10_000 * SECOND,
+            GapCause.CAMERA_UNREACHABLE,
+        )
+    custodian.step()
+    (record,) = covered(store, session)
+    assert (record["owed_ms"], record["covered_ms"]) == (240_000, 80_000)
+    worst, other = record["scenes"]
+    assert (worst["camera"], worst["covered_ms"]) == ("dispensing", 0)
+    assert worst["gap_causes"] == ["camera_unreachable"]
+    # Before the node's first footage nothing explains the hole, and it is owed all the same.
+    assert (other["covered_ms"], other["gap_causes"]) == (80_000, ["unknown"])
+
+
+def test_coverage_is_recorded_as_it_stands_after_two_segment_lengths(
+    custodian, store, clock, session
+):
+    clock.advance(timedelta(seconds=49))
+    custodian.step()
+    assert covered(store, session) == []
+    clock.advance(timedelta(seconds=2))
+    assert custodian.step() == 0
+    assert covered(store, session)[0]["covered_ms"] == 0
+
+
+def test_session_left_open_for_days_is_covered_after_it_closes(custodian, store, clock):
+    opened, session = to_micros(clock.now()), store.ids.new()
+    clock.advance(timedelta(days=5))
+    custodian.step()
+    with store.write() as connection:
+        connection.execute(
+            "INSERT INTO sessions VALUES (?, 'c1', ?, ?, NULL)",
+            (session, opened, to_micros(clock.now())),
+        )
+    clock.advance(timedelta(minutes=10))
+    for _ in range(601):
+        custodian.step()
+    assert len(covered(store, session)) == 1

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from edge import supervisor as supervisor_module
+from edge.config import (
+    CameraConfig,
+    CentralConfig,
+    EdgeConfig,
+    NodeConfig,
+    VerificationConfig,
+)
+from edge.processes import process_table
+from edge.supervisor import DataFolderRefused, Supervisor
+from retention.durable import HeldElsewhere
+from retention.store.log import all_records
+from tests.edge.children import spec
+
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_SECONDS = 30.0
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> EdgeConfig:
+    camera = CameraConfig(id="cam", scene_role="purchase", url="rtsp://127.0.0.1:1/stream")
+    return EdgeConfig(
+        node=NodeConfig(agency="430100", pharmacy="P1", node="node-a", data=tmp_path / "data"),
+        cameras=(camera,),
+        verification=VerificationConfig(camera="cam"),
+    )
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        threading.Event().wait(0.05)
+
+
+def marks(config: EdgeConfig, name: str, event: str) -> list[int]:
+    """Return the process ids that left this mark."""
+    found = (config.node.data / "marks").glob(f"{name}.*.{event}")
+    return [int(path.name.split(".")[1]) for path in found]
+
+
+@contextmanager
+def running(supervisor: Supervisor) -> Iterator[None]:
+    thread = threading.Thread(target=supervisor.run, kwargs={"handle_signals": False})
+    thread.start()
+    try:
+        yield
+    finally:
+        supervisor.stop.set()
+        thread.join(DEADLINE_SECONDS)
+        assert not thread.is_alive()
+
+
+def records(config: EdgeConfig, kind: str) -> list[dict[str, object]]:
+    store = config.open_store()
+    with store.read() as connection:
+        found = [
+            stored.parse().payload for stored in all_records(connection) if stored.kind == kind
+        ]
+    store.close()
+    return found
+
+
+def test_killed_child_is_restarted_recorded_and_the_others_are_left_alone(config):
+    with running(Supervisor(config, [spec("works"), spec("ends", budget=2)])):
+        until(lambda: len(marks(config, "works", "started")) == 1)
+        (first,) = marks(config, "works", "started")
+        until(lambda: len(records(config, "process.exited")) >= 3)  # `ends` is given up
+        assert psutil.pid_exists(first)
+        os.kill(first, signal.SIGKILL)
+        until(lambda: len(marks(config, "works", "started")) == 2)
+    exits = records(config, "process.exited")
+    decisions = [one["decision"] for one in exits if one["process"] == "ends"]
+    assert decisions == ["restarted", "restarted", "given_up"]
+    assert [one["exit_code"] for one in exits if one["process"] == "works"] == [-9]
+    assert len(marks(config, "works", "sealed")) == 1
+    assert len(records(config, "node.started")) == len(records(config, "node.stopped")) == 1
+
+
+def test_silent_child_is_killed_and_restarted(config, monkeypatch):
+    monkeypatch.setattr(supervisor_module, "STOP_SECONDS", 0.5)
+    with running(Supervisor(config, [spec("hangs", heartbeat_seconds=2.0)])):
+        until(lambda: len(marks(config, "hangs", "started")) == 2)
+    exits = records(config, "process.exited")
+    assert (exits[0]["exit_code"], exits[0]["decision"]) == (-9, "restarted")
+    assert exits[-1]["decision"] == "stopped"  # it would not end when asked
+
+
+def test_children_of_a_killed_supervisor_end_orderly_and_the_next_one_starts(config):
+    command = "import sys; from tests.edge.children import supervise; supervise(sys.argv[1])"
+    killed = subprocess.Popen(
+        [sys.executable, "-c", command, config.model_dump_json()], cwd=ROOT, stderr=subprocess.PIPE
+    )
+    until(lambda: len(marks(config, "works", "started")) == 1)
+    (child,) = marks(config, "works", "started")
+    with pytest.raises(HeldElsewhere, match=f"process {killed.pid}"):
+        Supervisor(config, [spec("works")]).run(handle_signals=False)
+    killed.kill()
+    killed.communicate()
+    until(lambda: marks(config, "works", "sealed") == [child])
+    until(lambda: not psutil.pid_exists(child))
+    with running(Supervisor(config, [spec("works")])):
+        until(lambda: len(marks(config, "works", "started")) == 2)
+    assert len(records(config, "node.started")) == 2
+    assert len(records(config, "node.stopped")) == 1
+
+
+def test_term_ends_the_node_orderly(config):
+    command = "import sys; from tests.edge.children import supervise; supervise(sys.argv[1])"
+    node = subprocess.Popen(
+        [sys.executable, "-c", command, config.model_dump_json()], cwd=ROOT, stderr=subprocess.PIPE
+    )
+    until(lambda: len(marks(config, "works", "started")) == 1)
+    node.terminate()
+    node.communicate(timeout=DEADLINE_SECONDS)
+    assert node.returncode == 0
+    assert len(marks(config, "works", "sealed")) == 1
+    assert records(config, "node.stopped") == [{"reason": "sigterm"}]
+    assert records(config, "process.exited") == []
+
+
+def test_data_folder_of_another_node_or_format_is_refused(config):
+    config.node.data.mkdir(parents=True)
+    for content in ('{"format": 2}', "{", "[]"):
+        (config.node.data / "VERSION").write_text(content)
+        with pytest.raises(DataFolderRefused, match="VERSION"):
+            Supervisor(config, [spec("works")]).run(handle_signals=False)
+
+
+def test_table_holds_one_recorder_a_camera_and_the_uplink_only_with_a_central(config):
+    names = [line.name for line in process_table(config)]
+    assert names == ["recorder-cam", "verifier", "terminal", "custodian"]
+    central = CentralConfig(endpoint="tcp://127.0.0.1:1", server_key="x" * 40, signing_key="0" * 64)
+    table = process_table(config.model_copy(update={"central": central}))
+    assert [line.name for line in table][-2:] == ["uplink", "commands"]
+    assert all(line.target.endswith(".process:run") for line in table)
+    assert all(line.heartbeat_seconds >= 30 and line.restart_budget > 0 for line in table)
