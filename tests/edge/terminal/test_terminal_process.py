@@ -61,7 +61,7 @@ def running(config: EdgeConfig) -> Iterator[tuple[dict[str, Any], list[int]]]:
     def work() -> None:
         try:
             run(context)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: BLE001 - looked at by the test
             ends.append(exc)
 
     thread = threading.Thread(target=work, daemon=True)
