@@ -21,6 +21,8 @@ from hardware.errors import without_credentials
 
 Pixels = NDArray[np.uint8]
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+# FFmpeg writes addresses to standard error; its log inside OpenCV is switched off (AV_LOG_QUIET).
+_LOG_LEVEL, _QUIET = "OPENCV_FFMPEG_LOGLEVEL", "-8"
 # FFmpeg would otherwise look at five seconds of pictures before it hands out the first.
 _LOW_LATENCY = "fflags;nobuffer|flags;low_delay|analyzeduration;500000|fpsprobesize;0"
 _BACK_OFF_SECONDS = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -182,6 +184,8 @@ class OpenCvFrames:
         ]  # fmt: skip
         wanted = f"rtsp_transport;{self._transport}|{_LOW_LATENCY}"
         with _opening:
+            os.environ.setdefault(_LOG_LEVEL, _QUIET)
+            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
             before = os.environ.get(_OPTIONS)
             os.environ[_OPTIONS] = wanted
             try:

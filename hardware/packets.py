@@ -93,13 +93,14 @@ class RtspPackets:
         Raises ``CameraUnavailable`` when nothing arrives for the timeout or the connection
         breaks, ``CameraEnded`` when the camera ends the stream.
         """
+        reason: HardwareError = CameraEnded(self._url)
         try:
             yield from _with_first_times(self._received())
-        except av.error.EOFError as exc:
-            raise CameraEnded(self._url) from exc
         except av.error.FFmpegError as exc:
-            raise _unavailable(self._url, exc) from None
-        raise CameraEnded(self._url)
+            if not isinstance(exc, av.error.EOFError):
+                reason = _unavailable(self._url, exc)
+        # Raised out here, because FFmpeg's error would stay attached, address and all.
+        raise reason
 
     def close(self) -> None:
         """Leave the camera; safe to call twice."""
@@ -152,15 +153,19 @@ def open_packets(
     }
     if not url.startswith(("rtsp://", "rtsps://")):
         options = {}
+    container: InputContainer | None = None
+    reason: HardwareError | None = None
     try:
         container = av.open(url, options=options, timeout=(timeout_seconds, timeout_seconds))
-    except av.error.FFmpegError as exc:
-        raise _unavailable(url, exc) from None
-    try:
         return RtspPackets(url, container, _video(url, container))
-    except HardwareError:
+    except av.error.FFmpegError as exc:
+        reason = _unavailable(url, exc)
+    except HardwareError as exc:
+        reason = exc
+    # Raised out here, because FFmpeg's error would stay attached, address and all.
+    if container is not None:
         container.close()
-        raise
+    raise reason
 
 
 def _video(url: str, container: InputContainer) -> VideoStream:

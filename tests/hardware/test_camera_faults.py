@@ -229,10 +229,39 @@ def test_a_refusing_address_is_unavailable_and_keeps_its_password(
         url = place.format(closed=closed, open=where)
         with pytest.raises(CameraUnavailable) as caught:
             open_packets(url, timeout_seconds=3)
-    everything = f"{caught.value!r} {caught.value} {vars(caught.value)} {caught.value.__cause__}"
+    error = caught.value
+    everything = f"{error!r} {error} {vars(error)} {error.__cause__!r} {error.__context__!r}"
     assert "s3cret" not in everything
     assert "guard" not in everything
-    assert "127.0.0.1" in str(caught.value)
+    assert "127.0.0.1" in str(error)
+
+
+def test_a_lost_connection_keeps_the_password_too(
+    cameras: SimulatedCameras, control: CameraControl
+) -> None:
+    url = cameras.url("counter").replace("127.0.0.1", "guard:s3cret@127.0.0.1")
+    source = open_packets(url, timeout_seconds=3)
+    packets = source.packets()
+    next(packets)
+    control.drop()
+    with pytest.raises((CameraEnded, CameraUnavailable)) as caught:
+        for _ in packets:
+            pass
+    source.close()
+    assert "s3cret" not in f"{caught.value} {caught.value.__cause__!r} {caught.value.__context__!r}"
+
+
+def test_opencv_says_nothing_about_the_address(capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"rtsp://guard:s3cret@127.0.0.1:{unused.getsockname()[1]}/stream"
+        frames = OpenCvFrames(url, timeout_seconds=1)
+        assert frames.latest(0, 1) is None
+        assert not frames.healthy
+        frames.close()
+    said = "".join(capfd.readouterr())
+    assert "127.0.0.1" not in said
+    assert "s3cret" not in said
 
 
 class _Vp8Track:
