@@ -264,7 +264,10 @@ class PharmacyClient:
     def _send(self, method: str, path: str, body: Json | None) -> Any:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         response = self._http.request(method, path, json=body, headers=headers)
-        found = response.json()
+        try:
+            found = response.json()
+        except ValueError as exc:  # a server that is being killed answers in plain words
+            raise ProblemResponse(response.status_code, "", {"detail": response.text}) from exc
         if response.status_code >= 400:
             raise ProblemResponse(response.status_code, found.get("code", ""), found)
         return found
