@@ -28,6 +28,9 @@ from models.values import Detector, Embedder, Embedding, FaceDetection, Image
 _SCORE_THRESHOLD = 0.7
 _OVERLAP_THRESHOLD = 0.3
 _MOST_FACES = 50
+# Large pictures are searched at this length of the longer side: the cost of a search grows with
+# its area, and YuNet misses faces that fill a large picture, so an empty result is searched again.
+_SEARCH_SIDES = (960, 320)
 
 
 class _Recognition(Protocol):
@@ -54,23 +57,38 @@ class YuNetDetector:
     def detect(self, image: Image) -> Sequence[FaceDetection]:
         """Return all faces in an image, largest first. Raises InferenceFailed."""
         _require_picture(image, YUNET.name)
+        longer = max(image.shape[:2])
+        scales = dict.fromkeys(min(1.0, side / longer) for side in _SEARCH_SIDES)
+        for scale in scales:
+            faces = self._search(image, scale)
+            if faces:
+                return sorted(faces, key=lambda face: face.box[2] * face.box[3], reverse=True)
+        return []
+
+    def _search(self, image: Image, scale: float) -> list[FaceDetection]:
         try:
             with self._lock:
-                self._net.setInputSize((image.shape[1], image.shape[0]))
-                rows = self._net.detect(image)[1]
+                small = image if scale == 1.0 else _shrunk(image, scale)
+                self._net.setInputSize((small.shape[1], small.shape[0]))
+                rows = self._net.detect(small)[1]
         except cv2.error as exc:
             raise InferenceFailed(YUNET.name, exc.err) from exc
         if rows is None:
             return []
         if not np.isfinite(rows).all():
             raise InferenceFailed(YUNET.name, "a detection is not finite")
-        faces = [_detection(np.asarray(row, dtype=np.float32)) for row in rows]
-        return sorted(faces, key=lambda face: face.box[2] * face.box[3], reverse=True)
+        return [_detection(np.asarray(row, dtype=np.float32), scale) for row in rows]
 
 
-def _detection(row: Embedding) -> FaceDetection:
-    x, y, width, height = (float(value) for value in row[:4])
-    return FaceDetection((x, y, width, height), row[4:14].reshape(5, 2).copy(), float(row[14]))
+def _shrunk(image: Image, scale: float) -> Image:
+    size = (max(16, round(image.shape[1] * scale)), max(16, round(image.shape[0] * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _detection(row: Embedding, scale: float) -> FaceDetection:
+    x, y, width, height = (float(value) / scale for value in row[:4])
+    landmarks = (row[4:14] / np.float32(scale)).reshape(5, 2).astype(np.float32)
+    return FaceDetection((x, y, width, height), landmarks, float(row[14]))
 
 
 class ArcFaceEmbedder:

@@ -30,6 +30,7 @@ from identity.calibration import load_calibration
 from identity.decision import Decision, Outcome
 from identity.policy import IdentityPolicy
 from identity.references import Reference, enrol
+from models.opencv import cv2
 from models.runtime import LoadedModels
 from models.values import Image
 from retention.records.clock import ManualClock
@@ -154,3 +155,14 @@ def decide(
         if attempt.observe(FaceFrame(pixels, ordinal, clock.monotonic_ns())).complete:
             break
     return attempt.decide()
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_a_face_is_found_and_placed_alike_at_any_size_of_picture(
+    people: People, loaded: LoadedModels, scale: float
+) -> None:
+    row, pixels = people.picture("person-a", 1), people.pixels("person-a", 1)
+    sized = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale), dtype=np.uint8)
+    found = loaded.detector.detect(sized)[0]
+    off = np.abs(found.landmarks / scale - np.array(row.landmarks)).max()
+    assert off < 0.12 * row.eye_distance
