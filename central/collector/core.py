@@ -63,6 +63,15 @@ class _Read:
     batch: Sequence[ReadRecord] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class _ShortHello:
+    """The first hello that told of fewer records than are held."""
+
+    expected_sent: int
+    tree_size: int
+    seen_at: int
+
+
 class Collector:
     """Answers nodes. Holds no state that a restart may not lose."""
 
@@ -73,7 +82,7 @@ class Collector:
         self._footage = footage
         self._routes: dict[str, bytes] = {}  # node -> connection of its commands process
         self._delivered: set[tuple[bytes, str]] = set()
-        self._short_hellos: dict[str, tuple[int, int]] = {}
+        self._short_hellos: dict[str, _ShortHello] = {}
 
     def handle(self, arrivals: Sequence[Arrival]) -> list[Departure]:
         """Take in what came, commit once, and return the answers in order.
@@ -199,13 +208,14 @@ class Collector:
         if hello.sent_count >= node.expected_sent and hello.tree_size >= node.tree_size:
             self._short_hellos.pop(node.node, None)
             return
-        expected, seen_at = self._short_hellos.setdefault(node.node, (node.expected_sent, now))
-        if expected != node.expected_sent:
-            self._short_hellos[node.node] = (node.expected_sent, now)
-        elif now - seen_at >= TRUNCATION_SPACING:
+        found = _ShortHello(node.expected_sent, hello.tree_size, now)
+        first = self._short_hellos.setdefault(node.node, found)
+        if first.expected_sent != node.expected_sent:
+            self._short_hellos[node.node] = found
+        elif now - first.seen_at >= TRUNCATION_SPACING:
             note_incident(
                 connection, node, "TRUNCATED",
-                f"record {min(hello.tree_size, node.last_sequence)}",
+                f"record {min(first.tree_size, node.last_sequence)}",
                 f"the node has {hello.sent_count} sent of {hello.tree_size} records; "
                 f"central holds {node.expected_sent} and a tree of {node.tree_size}",
                 now,

@@ -1,0 +1,228 @@
+"""One footage command, from its checks to its conclusion.
+
+Footage of a real camera does not leave the node (invariant 9): if one camera that is asked for is
+not simulated, the whole command is refused. What leaves is covered by a checkpoint that central
+countersigned, and leaves a `footage.sent` record (invariant 10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import structlog
+
+from edge.commands.upload import Upload, UploadItem
+from edge.config import EdgeConfig
+from edge.uplink.log import StoreLog
+from retention.records.clock import from_text, to_micros
+from retention.records.errors import ProofRejected
+from retention.records.merkle import inclusion_proof
+from retention.records.payloads import FootageSent
+from retention.records.signing import Context, verify_signature
+from retention.store import uplink
+from retention.store.database import NodeStore
+from retention.store.log import by_sequence, leaves
+from retention.terms import wire
+from retention.terms.commands import FootageCommand, SignedCommand
+
+log = structlog.get_logger()
+SEAL_SECONDS = 20.0
+MAX_SEGMENTS = 512
+
+Frames = list[bytes]
+Outcome = Literal["sent", "refused", "failed"]
+
+
+class CommandRefused(Exception):
+    """A command that is not done; `reason` is what central is told."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class JobTools:
+    """What a job works with; `seal` asks a camera's recorder to cut and seal now."""
+
+    config: EdgeConfig
+    store: NodeStore
+    log: StoreLog
+    seal: Callable[[str], None]
+    signing_key: bytes
+
+
+class FootageJob:
+    """Steps through: wait for the span, seal, wait for the checkpoint, upload, conclude."""
+
+    def __init__(self, tools: JobTools, signed: SignedCommand) -> None:
+        self._tools, self._command = tools, signed.command
+        self._cameras = cameras_of(tools.config, signed.command)
+        self._sealing_since: float | None = None
+        self._upload: Upload | None = None
+        self.conclusion: uplink.Conclusion | None = None
+
+    def step(self, now: float) -> list[Frames]:
+        """Return what is to be sent now; the last thing is `footage_done`."""
+        try:
+            if self._upload is None:
+                self._upload = self._prepare(now)
+            if self._upload is None:
+                return []
+            frames = self._upload.send(now)
+            return [*frames, self._finish(self._upload)] if self._upload.finished else frames
+        except CommandRefused as exc:
+            return [self._conclude("failed", (), exc.reason)]
+
+    def receive(self, ack: wire.SegmentAck, now: float) -> None:
+        if self._upload is not None:
+            self._upload.receive(ack, now)
+
+    def start_over(self) -> None:
+        if self._upload is not None:
+            self._upload.start_over()
+
+    def refuse(self, reason: str) -> Frames:
+        return self._conclude("refused", (), reason)
+
+    def _prepare(self, now: float) -> Upload | None:
+        """Return the upload once everything asked for is sealed and countersigned."""
+        wall = self._tools.store.clock.now()
+        if wall >= from_text(self._command.expires_at):
+            raise CommandRefused("EXPIRED")
+        if wall < from_text(self._command.ended_at) or not self._sealed(now):
+            return None
+        span = (
+            to_micros(from_text(self._command.started_at)),
+            to_micros(from_text(self._command.ended_at)),
+        )
+        with self._tools.store.read() as connection:
+            segments = uplink.segments_between(connection, self._cameras, *span)
+            newest = max((segment.sequence for segment in segments), default=-1)
+            size = uplink.covering_checkpoint(connection, newest)
+        if not segments:
+            raise CommandRefused("NO_FOOTAGE")
+        if len(segments) > MAX_SEGMENTS:
+            raise CommandRefused("TOO_MANY_SEGMENTS")
+        if size is None:
+            self._tools.log.make_checkpoint_if_grown()
+            return None
+        return Upload(self._command.command, self._items(segments, size), self._reader(segments))
+
+    def _sealed(self, now: float) -> bool:
+        """Tell whether each camera has sealed past the span; ask those that have not."""
+        ended_at = to_micros(from_text(self._command.ended_at))
+        with self._tools.store.read() as connection:
+            states = {name: uplink.camera_state(connection, name) for name in self._cameras}
+        behind = [
+            name
+            for name, state in states.items()
+            if not state.gap_open and (state.last_ended_at or 0) < ended_at
+        ]
+        if self._sealing_since is None:
+            self._sealing_since = now
+            for name in behind:
+                self._tools.seal(name)
+        return not behind or now - self._sealing_since >= SEAL_SECONDS
+
+    def _items(self, segments: list[uplink.SegmentFile], size: int) -> list[UploadItem]:
+        with self._tools.store.read() as connection:
+            known = leaves(connection, 0, size)
+            return [
+                UploadItem(
+                    segment=segment.segment,
+                    record=by_sequence(connection, segment.sequence).raw,
+                    proof=b"".join(inclusion_proof(known, segment.sequence, size)),
+                    tree_size=size,
+                    size=segment.bytes,
+                )
+                for segment in segments
+            ]
+
+    def _reader(
+        self, segments: list[uplink.SegmentFile]
+    ) -> Callable[[UploadItem, int, int], bytes]:
+        root = self._tools.config.footage_root
+        paths = {segment.segment: root / segment.path for segment in segments}
+
+        def read(item: UploadItem, offset: int, length: int) -> bytes:
+            try:
+                with paths[item.segment].open("rb") as file:
+                    file.seek(offset)
+                    content = file.read(length)
+            except OSError as exc:
+                raise CommandRefused(f"FILE_UNREADABLE {item.segment}") from exc
+            if len(content) != length:
+                raise CommandRefused(f"FILE_TOO_SHORT {item.segment}")
+            return content
+
+        return read
+
+    def _finish(self, upload: Upload) -> Frames:
+        if not upload.rejected:
+            return self._conclude("sent", tuple(upload.accepted), None)
+        first = upload.rejected[0]
+        return self._conclude(
+            "failed", tuple(upload.accepted), f"{first.reason} {first.segment}"
+        )
+
+    def _conclude(
+        self, outcome: Outcome, segments: tuple[str, ...], reason: str | None
+    ) -> Frames:
+        sent = FootageSent(
+            command=self._command.command,
+            session=self._command.session,
+            segments=segments,
+            outcome=outcome,
+            reason=reason,
+        )
+        with self._tools.store.write() as connection:
+            self.conclusion = uplink.conclude_command(self._tools.store, connection, sent)
+        log.info("footage_command_done", command=sent.command, outcome=outcome, reason=reason)
+        return done_frames(sent.command, self.conclusion)
+
+
+def check_command(tools: JobTools, signed: SignedCommand) -> None:
+    """Check that a command is central's and for this node. Raises CommandRefused."""
+    command = signed.command
+    # (1) central's key signed it
+    try:
+        verify_signature(tools.signing_key, Context.COMMAND, command, signed.signature)
+    except ProofRejected as exc:
+        raise CommandRefused("BAD_SIGNATURE") from exc
+    # (2) it names this node
+    if command.node != tools.config.node.node:
+        raise CommandRefused("OTHER_NODE")
+    # (3) it has not expired
+    if tools.store.clock.now() >= from_text(command.expires_at):
+        raise CommandRefused("EXPIRED")
+
+
+def check_cameras(config: EdgeConfig, command: FootageCommand) -> None:
+    """Check that everything asked for may leave the node. Raises CommandRefused."""
+    simulated = {camera.id: camera.simulated for camera in config.cameras}
+    for name in cameras_of(config, command):
+        if name not in simulated:
+            raise CommandRefused(f"NO_SUCH_CAMERA {name}")
+        # Invariant 9: a camera that may show real people keeps its footage on the node.
+        if not simulated[name]:
+            raise CommandRefused("NOT_SIMULATED")
+
+
+def cameras_of(config: EdgeConfig, command: FootageCommand) -> tuple[str, ...]:
+    """Return the cameras a command means: those it names, or all."""
+    return command.cameras or tuple(camera.id for camera in config.cameras)
+
+
+def done_frames(command: str, conclusion: uplink.Conclusion) -> Frames:
+    """Return the `footage_done` message of a conclusion."""
+    return wire.encode(
+        wire.FootageDone(
+            command=command,
+            outcome=conclusion.outcome,
+            segments=conclusion.segments,
+            reason=conclusion.reason,
+        )
+    )

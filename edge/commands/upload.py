@@ -1,0 +1,123 @@
+"""Sending segments to central, without sockets: acknowledgements in, offers and chunks out.
+
+One segment at a time is offered and sent with at most WINDOW chunks unacknowledged. Central's
+`received` counts: what it has is not sent again, and when it forgot everything the segment begins
+again. Nothing here decides what may leave the node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from retention.terms import wire
+
+ANSWER_SECONDS = 5.0
+WINDOW = 4
+CHUNK_BYTES = 256 * 1024
+
+Frames = list[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadItem:
+    """A segment to send: its record, the record's inclusion proof, and the file's length."""
+
+    segment: str
+    record: bytes
+    proof: bytes
+    tree_size: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A segment that central did not accept, and why."""
+
+    segment: str
+    reason: str
+
+
+class Upload:
+    """One command's segments on their way. Times are seconds of any monotonic clock."""
+
+    def __init__(
+        self,
+        command: str,
+        items: Sequence[UploadItem],
+        read: Callable[[UploadItem, int, int], bytes],
+    ) -> None:
+        self._command, self._items, self._read = command, items, read
+        self._index = 0
+        self.accepted: list[str] = []
+        self.rejected: list[Rejection] = []
+        self._offered = False
+        self._received: int | None = None
+        self._sent = 0
+        self._answer_due = 0.0
+
+    @property
+    def finished(self) -> bool:
+        return self._index == len(self._items)
+
+    def send(self, now: float) -> list[Frames]:
+        """Return what is to be sent now."""
+        if self.finished:
+            return []
+        if self._offered and now >= self._answer_due:
+            self._start_segment()
+        item = self._items[self._index]
+        if not self._offered:
+            self._offered, self._answer_due = True, now + ANSWER_SECONDS
+            return [self._offer(item)]
+        return self._chunks(item, now)
+
+    def receive(self, ack: wire.SegmentAck, now: float) -> None:
+        """Take in an acknowledgement; one of another segment is a late one and ignored."""
+        if self.finished or ack.segment != self._items[self._index].segment:
+            return
+        if ack.accepted is not None:
+            if ack.accepted:
+                self.accepted.append(ack.segment)
+            else:
+                self.rejected.append(Rejection(ack.segment, ack.reason or "not said"))
+            self._index += 1
+            self._start_segment()
+        elif self._received is None or ack.received > self._received:
+            self._sent = max(self._sent, ack.received)
+            self._received, self._answer_due = ack.received, now + ANSWER_SECONDS
+        elif ack.received < self._received:
+            self._start_segment()
+
+    def start_over(self) -> None:
+        """Offer the current segment again: the connection or central was lost."""
+        self._start_segment()
+
+    def _start_segment(self) -> None:
+        self._offered = False
+        self._received = None
+        self._sent = 0
+        self._answer_due = 0.0
+
+    def _offer(self, item: UploadItem) -> Frames:
+        offer = wire.SegmentOffer(
+            command=self._command,
+            ordinal=self._index,
+            total=len(self._items),
+            tree_size=item.tree_size,
+            bytes=item.size,
+        )
+        return wire.encode(offer, [item.record, item.proof])
+
+    def _chunks(self, item: UploadItem, now: float) -> list[Frames]:
+        out: list[Frames] = []
+        if self._received is None:
+            return out
+        while self._sent < item.size and self._sent - self._received < WINDOW * CHUNK_BYTES:
+            content = self._read(item, self._sent, min(CHUNK_BYTES, item.size - self._sent))
+            header = wire.SegmentChunk(
+                command=self._command, segment=item.segment, offset=self._sent
+            )
+            out.append(wire.encode(header, [content]))
+            self._sent += len(content)
+        return out

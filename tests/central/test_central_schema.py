@@ -1,0 +1,64 @@
+"""The migrations give exactly the tables that the code describes; nothing else is opened."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from central.cli import main
+from central.config import load_config
+from central.database import Database, migrate, require_head
+from central.errors import DatabaseOutdated
+from central.tables import Base
+from retention.configfile import ConfigRefused
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "central.toml"
+    path.write_text(f'[storage]\ndata = "{tmp_path}/data"\n', encoding="utf-8")
+    return path
+
+
+def test_migrations_lead_to_the_tables_of_the_code(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/central.sqlite3")
+    migrate(database)
+    require_head(database)
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+    database.close()
+
+
+def test_migrating_again_changes_nothing(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/central.sqlite3")
+    assert migrate(database) == migrate(database)
+    database.close()
+
+
+def test_database_without_schema_is_refused(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/central.sqlite3")
+    with pytest.raises(DatabaseOutdated, match="central migrate"):
+        require_head(database)
+    database.close()
+
+
+def test_unknown_configuration_key_is_named(config_file: Path) -> None:
+    config_file.write_text(config_file.read_text() + "[web]\nprot = 1\n")
+    with pytest.raises(ConfigRefused, match=r"web\.prot: unknown key 'prot'; allowed here: .*port"):
+        load_config(config_file)
+
+
+def test_check_says_what_is_wrong_and_ends_with_one(
+    config_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("central.cli.configure", lambda process: None)
+    assert main(["check", "--config", str(config_file), "--json"]) == 1
+    assert "central migrate" in capsys.readouterr().out
+    assert main(["migrate", "--config", str(config_file)]) == 0
+    capsys.readouterr()
+    assert main(["check", "--config", str(config_file), "--json"]) == 0
+    assert '"ok": true' in capsys.readouterr().out

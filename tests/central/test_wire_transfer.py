@@ -1,0 +1,144 @@
+"""Whatever the channel does, every record reaches central exactly once and in order."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.central.wirekit import TestCentral, TestNode, settle
+
+ACTIONS = st.one_of(
+    st.tuples(st.just("append"), st.integers(1, 30)),
+    st.tuples(st.just("commit"), st.integers(1, 5)),
+    st.tuples(st.just("checkpoint"), st.just(0)),
+    st.tuples(st.just("tick"), st.sampled_from([0, 0, 1, 6])),
+    st.tuples(st.sampled_from(["up", "down", "drop_up", "drop_down", "twice_up", "twice_down"]),
+              st.integers(0, 5)),
+    st.tuples(st.sampled_from(["restart_node", "restart_central"]), st.booleans().map(int)),
+    st.tuples(st.sampled_from(["save", "set_back"]), st.just(0)),
+)  # fmt: skip
+
+
+class Channel:
+    """Both ends and the messages between them; a script decides what becomes of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.node, self.central = TestNode(folder), TestCentral(folder)
+        self.central.enrol()
+        self.up: list[list[bytes]] = []
+        self.down: list[list[bytes]] = []
+        self.now = 0.0
+        self.saved = self.central.snapshot()
+
+    def act(self, action: str, value: int) -> None:
+        match action:
+            case "append":
+                self.node.append(value)
+            case "commit":
+                self.node.append(value, committed=True)
+            case "checkpoint":
+                self.node.log.make_checkpoint_if_grown()
+            case "tick":
+                self.now += value
+                self.up += self.node.machine.tick(self.now)
+            case "up" | "twice_up" if self.up:
+                frames = self.up.pop(min(value, len(self.up) - 1))
+                for _ in range(2 if action == "twice_up" else 1):
+                    self.down += self.central.handle(frames)
+            case "down" | "twice_down" if self.down:
+                frames = self.down.pop(min(value, len(self.down) - 1))
+                for _ in range(2 if action == "twice_down" else 1):
+                    self.node.machine.receive(frames, self.now)
+            case "drop_up" if self.up:
+                self.up.pop(min(value, len(self.up) - 1))
+            case "drop_down" if self.down:
+                self.down.pop(min(value, len(self.down) - 1))
+            case "restart_node":
+                self.node.restart()
+                self.up = [] if value else self.up
+            case "restart_central":
+                self.central.restart()
+                self.down = [] if value else self.down
+            case "save":
+                self.saved = self.central.snapshot()
+            case "set_back":
+                self.central.set_back(self.saved)
+
+
+@contextmanager
+def channel() -> Iterator[Channel]:
+    with tempfile.TemporaryDirectory() as folder:
+        made = Channel(Path(folder))
+        yield made
+        made.node.close()
+        made.central.database.close()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(ACTIONS, min_size=5, max_size=80))
+def test_every_record_arrives_once_and_in_order(script: list[tuple[str, int]]) -> None:
+    with channel() as both:
+        for action, value in script:
+            both.act(action, value)
+        for frames in both.down:  # whatever was still under way comes late
+            both.node.machine.receive(frames, both.now)
+        for frames in both.up:
+            both.central.handle(frames)
+        both.node.append(3)
+        both.node.log.make_checkpoint_if_grown()
+        settle(both.node, both.central, start=both.now)
+        assert both.central.bodies() == both.node.sent_bodies()
+        assert both.central.incidents() == []
+
+
+def test_window_bounds_what_is_unacknowledged(node: TestNode, central: TestCentral) -> None:
+    node.append(100)
+    (hello,) = node.machine.tick(0.0)
+    (welcome,) = central.handle(hello)
+    node.machine.receive(welcome, 0.0)
+    batches = node.machine.tick(0.0)
+    assert len(batches) == 2
+    assert node.machine.tick(0.1) == []
+    node.machine.receive(central.handle(batches[0])[0], 0.2)
+    assert len(node.machine.tick(0.3)) == 1
+
+
+def test_acknowledged_pointer_is_durable_and_never_goes_back(
+    node: TestNode, central: TestCentral
+) -> None:
+    old = central.snapshot()
+    node.append(10)
+    settle(node, central)
+    assert node.store._connection.execute("SELECT acked_sent FROM uplink").fetchone()[0] == 10
+    central.set_back(old)
+    node.restart()
+    settle(node, central, start=2e6)
+    assert len(central.bodies()) == 10
+    assert node.store._connection.execute("SELECT acked_sent FROM uplink").fetchone()[0] == 10
+
+
+def test_without_an_answer_the_machine_says_hello_again(node: TestNode) -> None:
+    node.append(1)
+    first = node.machine.tick(0.0)
+    assert first[0][1] == b"hello"
+    assert node.machine.tick(4.0) == []
+    assert node.machine.tick(5.0)[0][1] == b"hello"
+
+
+def test_long_log_is_offered_in_pieces(
+    node: TestNode, central: TestCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retention.terms.wire.MAX_LEAVES", 16)
+    node.append(30)
+    node.append(20, committed=True)
+    node.log.make_checkpoint_if_grown()
+    settle(node, central)
+    with central.database.read() as connection:
+        found = connection.exec_driver_sql("SELECT count(*), max(tree_size) FROM checkpoints").one()
+    assert tuple(found) == (4, 50)
