@@ -10,13 +10,14 @@ import pytest
 from fastapi import FastAPI
 
 from edge.config import EdgeConfig
+from edge.session import settling
 from edge.simulators.pharmacy import PharmacyClient
-from edge.terminal import pairing, pharmacists
+from edge.terminal import pairing, pharmacists, problems, process, security
 from edge.terminal.app import create_app
 from retention.keyfiles import KeyDirectory
 from retention.records.signing import Ed25519Signer
 from retention.store.database import NodeStore
-from tests.edge.counter_kit import FakeVerifier, config_for, served
+from tests.edge.counter_kit import FakeVerifier, Said, config_for, served
 
 
 @pytest.fixture
@@ -74,3 +75,12 @@ def counter(url: str, terminal: Callable[..., PharmacyClient]) -> PharmacyClient
 def pharmacist(store: NodeStore) -> tuple[str, str]:
     pharmacists.add(store, "ph-3", "correct horse")
     return "ph-3", "correct horse"
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> Said:
+    """Everything that the counter logs from here on."""
+    log = Said()
+    for module in (settling, problems, process, security):
+        monkeypatch.setattr(module, "log", log)
+    return log

@@ -161,3 +161,12 @@ def served(app: FastAPI, **options: Any) -> Iterator[str]:
         thread.join(10)
         listener.close()
     assert not thread.is_alive()
+
+
+class Said(list[dict[str, Any]]):
+    """A log that remembers. It stands in for structlog's, which other tests may reconfigure."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        self.append({"event": event} | fields)
+
+    warning = error = info

@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx
 import pytest
-import structlog
 import zmq
 
 from edge.config import EdgeConfig
@@ -35,7 +34,7 @@ from retention.records.clock import ManualClock, SystemClock
 from retention.records.ids import SeededIds
 from retention.records.receipts import sign_receipt
 from retention.records.signing import Ed25519Signer
-from tests.edge.counter_kit import config_for, receipt_for
+from tests.edge.counter_kit import Said, config_for, receipt_for
 
 DEADLINE_SECONDS = 20.0
 
@@ -111,15 +110,15 @@ def _alive(url: str, certificate: str) -> bool:
         return client.call("GET", "/healthz")["status"] == "alive"
 
 
-def test_a_port_in_use_is_one_clear_line_and_a_failing_exit(tmp_path: Path) -> None:
+def test_a_port_in_use_is_one_clear_line_and_a_failing_exit(tmp_path: Path, said: Said) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         config = config_for(tmp_path, terminal={"port": port})
         context = ProcessContext(config, threading.Event(), lambda: None)
-        with structlog.testing.capture_logs() as logs, pytest.raises(PortInUse) as ended:
+        with pytest.raises(PortInUse) as ended:
             run(context)
     assert ended.value.code == 1
-    assert [(entry["event"], entry["port"]) for entry in logs] == [("port_unavailable", port)]
+    assert [(entry["event"], entry["port"]) for entry in said] == [("port_unavailable", port)]
 
 
 # -- the verifier's socket ------------------------------------------------------------------------
