@@ -155,7 +155,7 @@ class Recorder:
         except StreamRefused as exc:
             self._lost(GapCause.STREAM_CHANGED, exc)
         except (OSError, FootageError, StoreError, sqlite3.Error) as exc:
-            self._disk_failed(exc)
+            self._failed("disk_failed", GapCause.DISK_FAILED, exc)
 
     def _copy(self, source: PacketSource) -> None:
         stop, beat = self._context.stop, self._context.beat
@@ -174,14 +174,15 @@ class Recorder:
         """The camera is gone: seal what there is and open the gap."""
         self._say("footage_interrupted", cause, exc)
         self._guarded(lambda: self._recording.finish(cause))
+        self._guarded(self._recording.summarise)  # hours pass without a seal while it is gone
 
-    def _disk_failed(self, exc: Exception) -> None:
-        """The disk is failing: nothing is deleted, the gap is written as soon as it can be."""
-        self._say("disk_failed", GapCause.DISK_FAILED, exc)
+    def _failed(self, event: str, cause: GapCause, exc: Exception) -> None:
+        """The open segment is lost to recovery; the gap is written as soon as it can be."""
+        self._say(event, cause, exc)
         self._recording.abandon()
         self._must_recover = True
         try:
-            self._recording.open_gap(GapCause.DISK_FAILED)
+            self._recording.open_gap(cause)
         except (StoreError, sqlite3.Error) as refused:
             log.error("gap_not_written_yet", camera=self._camera.id, reason=str(refused))
 
@@ -190,8 +191,11 @@ class Recorder:
             step()
         except DirectorySyncFailed:
             raise
+        except StreamRefused as exc:  # libav cannot even finish the file: recovery will
+            self._failed("segment_refused", GapCause.STREAM_CHANGED, exc)
+            return False
         except (OSError, FootageError, StoreError, sqlite3.Error) as exc:
-            self._disk_failed(exc)
+            self._failed("disk_failed", GapCause.DISK_FAILED, exc)
             return False
         return True
 

@@ -16,8 +16,9 @@ import structlog
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from edge.recorder.parameters import LOOKED_AT_BYTES, parameter_set
 from edge.recorder.segmenter import MAX_WALL_JUMP_US, Segmenter, Step
-from edge.recorder.writer import SegmentWriter
+from edge.recorder.writer import SegmentWriter, StreamRefused
 from hardware.packets import PacketSource, ReceivedPacket
 from retention.footage.layout import SegmentIdentity
 from retention.footage.recovery import Recovered, recover
@@ -56,6 +57,8 @@ class Recording:
         self._writer: SegmentWriter | None = None
         self._run, self._ordinal = "", 0
         self._codec = ""
+        self._parameters: bytes | None = None
+        self._summary_due_us = 0
 
     @property
     def recording(self) -> bool:
@@ -96,9 +99,13 @@ class Recording:
             self._open_gap(connection, cause)
 
     def summarise(self) -> None:
-        """Write the coverage of every full hour that is over."""
+        """Write the coverage of every full hour that is over; cheap when none is."""
+        if to_micros(self._store.clock.now()) < self._summary_due_us:
+            return
         with self._store.write() as connection:
-            summarise_due(self._store, connection, self._camera, self._scene_role)
+            self._summary_due_us = summarise_due(
+                self._store, connection, self._camera, self._scene_role
+            )
 
     # -- one connection ---------------------------------------------------------------------------
 
@@ -107,7 +114,7 @@ class Recording:
         time_base = source.stream.time_base
         if time_base is None:
             raise ValueError("the camera's stream has no time base")
-        self._source, self._codec = source, source.codec_name
+        self._source, self._codec, self._parameters = source, source.codec_name, None
         self._segmenter = Segmenter(time_base, self._segment_seconds)
         return time_base
 
@@ -149,6 +156,7 @@ class Recording:
         received_ns: int,
         seal_asked: bool,
     ) -> None:
+        self._refuse_new_parameters(packet)
         clock = self._store.clock
         offset_us = to_micros(clock.now()) - clock.monotonic_ns() // 1000
         old_end_us = segmenter.end_us if segmenter.in_run else 0
@@ -171,6 +179,13 @@ class Recording:
         if self._writer is not None:
             self._writer.write(packet)
         self._beat()
+
+    def _refuse_new_parameters(self, packet: Packet[VideoStream]) -> None:
+        head = bytes(memoryview(packet)[:LOOKED_AT_BYTES])
+        found = parameter_set(head, self._codec)
+        if found is not None and self._parameters not in (None, found):
+            raise StreamRefused("the camera changed its picture format")
+        self._parameters = found or self._parameters
 
     def _begin_run(self, segmenter: Segmenter) -> None:
         source = self._source

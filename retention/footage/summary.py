@@ -20,7 +20,7 @@ HOUR_US = 3_600_000_000
 def summarise_due(
     store: NodeStore, connection: sqlite3.Connection, camera: str, scene_role: SceneRole
 ) -> int:
-    """Append the summaries that are due and return how many.
+    """Append the summaries that are due; return when the next one is (0: there is no footage).
 
     The first hour of a camera is owed from its first footage or gap on. Runs inside the caller's
     transaction.
@@ -28,14 +28,14 @@ def summarise_due(
     now = to_micros(store.clock.now())
     since = footage.summarised_until(connection, camera)
     start = footage.first_footage(connection, camera) if since is None else since
-    count = 0
-    while start is not None:
+    if start is None:
+        return 0
+    while True:
         end = (start // HOUR_US + 1) * HOUR_US
         if end > now or not is_settled(connection, camera, end):
-            break
+            return end
         append(store, connection, summary_of(connection, camera, scene_role, Span(start, end)))
-        start, count = end, count + 1
-    return count
+        start = end
 
 
 def summary_of(

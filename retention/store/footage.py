@@ -6,14 +6,12 @@ of the fact in it. Times are microseconds since the Unix epoch, UTC, spans are h
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from retention.records.clock import from_micros, from_text, to_micros, to_text
 from retention.records.payloads import (
-    CoverageSummarised,
     GapCause,
     GapClosed,
     GapOpened,
@@ -287,14 +285,14 @@ def uncovered_sessions(connection: sqlite3.Connection, since: int = 0) -> list[S
 
 def summarised_until(connection: sqlite3.Connection, camera: str) -> int | None:
     """Return the end of the camera's last `coverage.summarised` span."""
-    rows = connection.execute(
-        "SELECT bytes FROM log WHERE kind = 'coverage.summarised' ORDER BY sequence DESC LIMIT 512"
-    )
-    for (raw,) in rows:
-        payload = CoverageSummarised.model_validate(json.loads(raw)["payload"])
-        if payload.camera == camera:
-            return to_micros(from_text(payload.ended_at))
-    return None
+    row = connection.execute(
+        "SELECT json_extract(CAST(bytes AS TEXT), '$.payload.ended_at') FROM log"
+        " WHERE kind = 'coverage.summarised'"
+        " AND json_extract(CAST(bytes AS TEXT), '$.payload.camera') = ?"
+        " ORDER BY sequence DESC LIMIT 1",
+        (camera,),
+    ).fetchone()
+    return None if row is None else to_micros(from_text(row[0]))
 
 
 def first_footage(connection: sqlite3.Connection, camera: str) -> int | None:

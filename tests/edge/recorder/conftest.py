@@ -30,6 +30,16 @@ GOPS, GOP_PICTURES, RATE = 6, 10, 10
 @pytest.fixture(scope="session")
 def transport_stream() -> bytes:
     """Six GOPs of a second each, H.264 in MPEG-TS, with B-frames as some cameras send."""
+    return encoded(160, 120)
+
+
+@pytest.fixture(scope="session")
+def larger_transport_stream() -> bytes:
+    """The same from a camera that was set to another picture size."""
+    return encoded(192, 144)
+
+
+def encoded(width: int, height: int) -> bytes:
     raw, random = io.BytesIO(), np.random.default_rng(2)
     with av.open(raw, "w", format="mpegts") as container:
         stream = container.add_stream(
@@ -37,9 +47,9 @@ def transport_stream() -> bytes:
             rate=RATE,
             options={"g": str(GOP_PICTURES), "bf": "1", "preset": "ultrafast", "sc_threshold": "0"},
         )
-        stream.width, stream.height, stream.pix_fmt = 160, 120, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for number in range(GOPS * GOP_PICTURES):
-            pixels = random.integers(0, 255, (120, 160, 3), dtype=np.uint8)
+            pixels = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
             picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture.pts = number
             container.mux(stream.encode(picture))

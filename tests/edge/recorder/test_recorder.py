@@ -18,6 +18,7 @@ from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.recorder import process as recorder_process
 from edge.recorder.process import run
+from edge.recorder.writer import SegmentWriter, StreamRefused
 from hardware.errors import CameraUnavailable, UnsupportedCodec
 from hardware.packets import PacketSource
 from retention.check import Depth, check
@@ -277,3 +278,30 @@ def test_crash_between_runs_is_a_gap_from_the_last_footage(node, film):
     node.run(gone)
     segments, (gap,) = node.rows()
     assert (gap.cause, gap.started_at) == ("recorder_crashed", segments[-1].ended_at)
+
+
+def test_changed_picture_format_ends_the_run_before_the_first_such_picture(
+    node, film, transport_stream, larger_transport_stream, listed
+):
+    node.run(lambda: listed(transport_stream + larger_transport_stream), film, gone)
+    segments, gaps = node.rows()
+    assert gaps[0].cause == "stream_changed"
+    root = node.config.footage_root
+    assert [pictures(root / row.path) for row in segments] == [20] * 6
+    node.assert_sound()
+
+
+def test_file_that_libav_cannot_finish_is_left_to_recovery(node, film, monkeypatch):
+    closed, refusals = SegmentWriter.close, iter([True])
+
+    def refusing(writer: SegmentWriter) -> None:
+        if next(refusals, False):
+            raise StreamRefused("damaged")
+        closed(writer)
+
+    monkeypatch.setattr(SegmentWriter, "close", refusing)
+    node.run(film, film, gone)
+    segments, gaps = node.rows()
+    assert gaps[0].cause == "stream_changed"
+    assert len(segments) == 4  # the part of the first one, and all of the second film
+    node.assert_sound()

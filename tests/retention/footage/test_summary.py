@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from retention.footage.summary import summarise_due
+from retention.footage.summary import HOUR_US, summarise_due
 from retention.records.clock import from_text
 from retention.records.payloads import GapCause, SceneRole
 from retention.store import footage
@@ -19,8 +19,12 @@ def summaries(store) -> list[dict[str, object]]:
 
 
 def due(store, camera) -> int:
+    """Write what is due and return how many there were."""
+    before = len(summaries(store))
     with store.write() as connection:
-        return summarise_due(store, connection, camera.name, SceneRole.PURCHASE)
+        next_at = summarise_due(store, connection, camera.name, SceneRole.PURCHASE)
+    assert next_at % HOUR_US == 0
+    return len(summaries(store)) - before
 
 
 def test_hour_is_summarised_when_it_is_over_and_explained(camera, store, clock):
