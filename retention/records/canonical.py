@@ -1,7 +1,9 @@
 """Canonical bytes: RFC 8785 JSON, with the house rules that keep every reader in agreement.
 
 Floats never appear, and integers beyond 2^53-1 are refused (they travel as strings), so every
-language reads the same value. Encoding is done by the `rfc8785` library.
+language reads the same value. Where that holds and all keys are ASCII, the standard library's
+encoder writes exactly RFC 8785, five times as fast as the `rfc8785` library; a property test
+holds the two against each other. Other keys sort differently and take the library.
 """
 
 from __future__ import annotations
@@ -27,15 +29,20 @@ def canonical_bytes(value: object) -> bytes:
     Raises MalformedRecord naming the path of a float, an unsafe integer, a foreign type or
     nesting deeper than MAX_DEPTH.
     """
-    _check(value, "$", 0)
     try:
+        if _is_plain(value, 0):
+            return _encode(value).encode()
+        _check(value, "$", 0)
         return rfc8785.dumps(value)  # type: ignore[arg-type]
-    except rfc8785.CanonicalizationError as exc:
+    except (UnicodeEncodeError, rfc8785.CanonicalizationError) as exc:
         raise MalformedRecord(f"no canonical form: {exc}") from exc
 
 
 def parse_json(raw: bytes, *, limit: int) -> Json:
-    """Read JSON of at most `limit` bytes, refusing floats, duplicate keys and deep nesting."""
+    """Read JSON of at most `limit` bytes, refusing floats, duplicate keys and deep nesting.
+
+    Raises MalformedRecord.
+    """
     if len(raw) > limit:
         raise MalformedRecord(f"JSON of {len(raw)} bytes; at most {limit} are allowed")
     try:
@@ -44,13 +51,35 @@ def parse_json(raw: bytes, *, limit: int) -> Json:
         )
     except (ValueError, RecursionError) as exc:  # also numbers of thousands of digits
         raise MalformedRecord(f"not JSON: {exc}") from exc
-    _check(value, "$", 0)
+    if not _is_plain(value, 0):
+        _check(value, "$", 0)
     return value  # type: ignore[no-any-return]
 
 
 def digest_of(value: object) -> str:
     """Return the SHA-256 of the canonical bytes as 64 hexadecimal digits."""
     return hashlib.sha256(canonical_bytes(value)).hexdigest()
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+def _is_plain(value: object, depth: int) -> bool:
+    """Tell whether the fast encoder may write this value; `_check` words what may not."""
+    if isinstance(value, str) or value is None or isinstance(value, bool):
+        return True
+    if isinstance(value, dict):
+        return (depth < MAX_DEPTH or not value) and all(
+            isinstance(key, str)
+            and key.isascii()
+            and (isinstance(item, str) or _is_plain(item, depth + 1))
+            for key, item in value.items()
+        )
+    if isinstance(value, list):
+        return (depth < MAX_DEPTH or not value) and all(
+            isinstance(item, str) or _is_plain(item, depth + 1) for item in value
+        )
+    return isinstance(value, int) and -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER
 
 
 def _check(value: object, path: str, depth: int) -> None:

@@ -68,15 +68,20 @@ def parse_record(raw: bytes) -> Record:
 
     A known kind's payload is checked too; an unknown kind is accepted as it is.
     """
-    value = parse_json(raw, limit=MAX_RECORD_BYTES)
-    try:
-        record = Record.model_validate(value)
-    except ValidationError as exc:
-        raise MalformedRecord(first_error(exc)) from exc
-    if record.to_bytes() != raw:
-        raise MalformedRecord("bytes are not the canonical form (RFC 8785) of the record")
+    record = parse_envelope(raw)
     record.content()
     return record
+
+
+def parse_envelope(raw: bytes) -> Record:
+    """Read canonical bytes without looking into the payload. Raises MalformedRecord."""
+    value = parse_json(raw, limit=MAX_RECORD_BYTES)
+    if canonical_bytes(value) != raw:
+        raise MalformedRecord("bytes are not the canonical form (RFC 8785) of the record")
+    try:
+        return Record.model_validate_json(raw, strict=True)
+    except ValidationError as exc:
+        raise MalformedRecord(first_error(exc)) from exc
 
 
 def first_error(exc: ValidationError) -> str:

@@ -29,9 +29,7 @@ def configured(data: Path, url: str) -> EdgeConfig:
     return EdgeConfig.model_validate(
         {
             "node": {"agency": "bench", "pharmacy": "bench", "node": "bench", "data": data},
-            "cameras": [
-                {"id": "camera", "scene_role": "purchase", "url": url, "simulated": True}
-            ],
+            "cameras": [{"id": "camera", "scene_role": "purchase", "url": url, "simulated": True}],
             "verification": {"camera": "camera"},
             "recording": {"segment_seconds": 10},
         }

@@ -98,3 +98,15 @@ def test_canonical_bytes_read_back_to_the_same_value_and_bytes(value) -> None:
     raw = canonical_bytes(value)
     assert parse_json(raw, limit=10_000_000) == value
     assert canonical_bytes(parse_json(raw, limit=10_000_000)) == raw
+
+
+@given(values)
+def test_both_encoders_write_the_same_bytes(value) -> None:
+    assert canonical_bytes(value) == rfc8785.dumps(value)
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
+def test_half_a_surrogate_pair_is_refused(text) -> None:
+    for value in (text, {text: 1}, [text], {"ключ": text}):
+        with pytest.raises(MalformedRecord):
+            canonical_bytes(value)
