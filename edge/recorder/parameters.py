@@ -11,6 +11,10 @@ _START = b"\x00\x00\x01"
 _H264_SPS, _HEVC_SPS = 7, 33
 
 
+class FormatChanged(Exception):
+    """The camera sends pictures of another format than the open run's."""
+
+
 def parameter_set(head: bytes, codec: str) -> bytes | None:
     """Return the first whole SPS in the beginning of a key picture, None if there is none."""
     at = head.find(_START)

@@ -17,6 +17,7 @@ from edge.config import CameraConfig
 from edge.process import ProcessContext
 from edge.recorder.arrival import settled
 from edge.recorder.backoff import Backoff
+from edge.recorder.parameters import FormatChanged
 from edge.recorder.recording import Recording
 from edge.recorder.writer import StreamRefused
 from hardware.errors import CameraUnavailable, HardwareError, UnsupportedCodec
@@ -152,8 +153,10 @@ class Recorder:
             self._lost(GapCause.STREAM_STALLED, exc)
         except HardwareError as exc:
             self._lost(GapCause.CAMERA_UNREACHABLE, exc)
-        except StreamRefused as exc:
+        except FormatChanged as exc:
             self._lost(GapCause.STREAM_CHANGED, exc)
+        except StreamRefused as exc:
+            self._failed("segment_refused", GapCause.STREAM_CHANGED, exc)
         except (OSError, FootageError, StoreError, sqlite3.Error) as exc:
             self._failed("disk_failed", GapCause.DISK_FAILED, exc)
 

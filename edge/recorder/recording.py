@@ -16,9 +16,9 @@ import structlog
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from edge.recorder.parameters import LOOKED_AT_BYTES, parameter_set
+from edge.recorder.parameters import LOOKED_AT_BYTES, FormatChanged, parameter_set
 from edge.recorder.segmenter import MAX_WALL_JUMP_US, Segmenter, Step
-from edge.recorder.writer import SegmentWriter, StreamRefused
+from edge.recorder.writer import SegmentWriter
 from hardware.packets import PacketSource, ReceivedPacket
 from retention.footage.layout import SegmentIdentity
 from retention.footage.recovery import Recovered, recover
@@ -184,7 +184,7 @@ class Recording:
         head = bytes(memoryview(packet)[:LOOKED_AT_BYTES])
         found = parameter_set(head, self._codec)
         if found is not None and self._parameters not in (None, found):
-            raise StreamRefused("the camera changed its picture format")
+            raise FormatChanged("the camera changed its picture format")
         self._parameters = found or self._parameters
 
     def _begin_run(self, segmenter: Segmenter) -> None:

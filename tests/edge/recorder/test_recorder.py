@@ -303,5 +303,6 @@ def test_file_that_libav_cannot_finish_is_left_to_recovery(node, film, monkeypat
     node.run(film, film, gone)
     segments, gaps = node.rows()
     assert gaps[0].cause == "stream_changed"
-    assert len(segments) == 4  # the part of the first one, and all of the second film
+    # The durable GOP of the first segment, and all of the second film.
+    assert [row.ended_at - row.started_at for row in segments] == [1_000_000] + [2_000_000] * 3
     node.assert_sound()
