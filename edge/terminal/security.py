@@ -54,11 +54,7 @@ class Guard:
                 status = message["status"]
             await send(message)
 
-        problem = await self._authenticate(scope)
-        if problem is None:
-            body, problem = await _read(scope, receive)
-            if problem is None:
-                problem = await self._pass_on(scope, _replay(body, receive), counted)
+        problem = await self._answer(scope, receive, counted)
         if problem is not None:
             await render(problem, scope["path"])(scope, receive, counted)
         route = scope.get("route")
@@ -70,8 +66,8 @@ class Guard:
             ms=round((time.monotonic() - started) * 1000),
         )
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
-        """Run the route. What nobody foresaw becomes a 500, logged without any value in it."""
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> Problem | None:
+        """Run checks and route. What nobody foresaw is a 500, logged without any value in it."""
         started = False
 
         async def watched(message: Message) -> None:
@@ -80,14 +76,18 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            problem = await self._authenticate(scope)
+            if problem is None:
+                body, problem = await _read(scope, receive)
+            if problem is None:
+                await self._app(scope, _replay(body, receive), watched)
         except Exception as exc:
             where = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(exc.__traceback__)]
             log.error("request_failed", error=type(exc).__name__, where=where[-4:])
             if started:
                 raise
             return Problem(500, "INTERNAL_ERROR")
-        return None
+        return problem
 
     async def _authenticate(self, scope: Scope) -> Problem | None:
         path = scope["path"]

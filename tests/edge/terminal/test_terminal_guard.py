@@ -14,9 +14,10 @@ import pytest
 from fastapi import FastAPI
 
 from edge.simulators.pharmacy import DAUGHTER, PATIENT, PharmacyClient, ProblemResponse, line
-from edge.terminal import pairing
+from edge.terminal import pairing, security
 from edge.terminal.models import MAX_PICTURE_TEXT
 from edge.terminal.security import MAX_BODY_BYTES
+from edge.verifier.protocol import MAX_PICTURE_BYTES
 from retention.records.clock import ManualClock
 from retention.store.database import NodeStore, StoreUnavailable
 from retention.terms.problems import PROBLEM_MEDIA_TYPE
@@ -94,7 +95,7 @@ def test_a_picture_may_be_larger_but_not_larger_than_its_limit(
     counter: PharmacyClient, raw: httpx.Client
 ) -> None:
     consent = counter.consent(PATIENT)["consent"]
-    assert counter.enrol(consent, PATIENT, b"p" * 200_000)["reference"]
+    assert counter.enrol(consent, PATIENT, b"p" * MAX_PICTURE_BYTES)["reference"]
     over = b"x" * (MAX_PICTURE_TEXT + 5000)
     problem(raw.post("/v1/references", content=over), 413, "TOO_LARGE")
     body = {"consent": consent, "certificate": PATIENT.certificate, "source": "s"}
@@ -240,6 +241,17 @@ def test_what_nobody_foresaw_is_a_problem_without_values(
     problem(answer, 500, "INTERNAL_ERROR")
     assert "request_failed" in [entry["event"] for entry in said]
     assert "11010519491231002X" not in str(said) + answer.text
+
+
+def test_a_fault_in_the_guard_itself_is_a_problem_too(
+    raw: httpx.Client, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("not foreseen")
+
+    monkeypatch.setattr(security, "parse_json", broken)
+    problem(raw.post("/v1/sessions", json={}), 500, "INTERNAL_ERROR")
+    assert said[0]["error"] == "RuntimeError"
 
 
 def test_no_name_number_or_secret_reaches_the_disk_or_the_logs(
