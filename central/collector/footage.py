@@ -87,6 +87,12 @@ class FootageDesk:
         self._root, self._segment_bytes = root, segment_bytes
         self._receiving: dict[tuple[str, str], _Receiving] = {}
 
+    def close(self) -> None:
+        """Forget half segments; they are asked for again from their start."""
+        for receiving in self._receiving.values():
+            receiving.file.close()
+        self._receiving.clear()
+
     def open_commands(
         self, connection: Connection, nodes: tuple[str, ...], now: int
     ) -> list[tuple[str, str, list[bytes]]]:

@@ -49,6 +49,7 @@ def run(config: CentralConfig, stop: threading.Event, ready: Callable[[], None])
             log.info("collector_ready", endpoint=config.collector.endpoint)
             _serve(socket, core, clock, stop)
     finally:
+        desk.close()
         authenticator.close()
         context.term()
         database.close()

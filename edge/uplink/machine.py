@@ -179,7 +179,7 @@ class UplinkMachine:
         if welcome.expected_sent > size.sent_count or welcome.tree_size > size.tree_size:
             self._log.note_incident(
                 "CENTRAL_AHEAD",
-                f"record {size.tree_size}",
+                f"sent record {welcome.expected_sent}",  # central's number: the same every time
                 f"central holds {welcome.expected_sent} sent and a tree of {welcome.tree_size}; "
                 f"this log has {size.sent_count} of {size.tree_size}",
             )

@@ -15,7 +15,7 @@ def central(tmp_path: Path) -> Iterator[TestCentral]:
     made = TestCentral(tmp_path)
     made.enrol()
     yield made
-    made.database.close()
+    made.close()
 
 
 @pytest.fixture

@@ -77,7 +77,7 @@ def channel() -> Iterator[Channel]:
         made = Channel(Path(folder))
         yield made
         made.node.close()
-        made.central.database.close()
+        made.central.close()
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -55,12 +55,18 @@ class TestCentral:
     def __post_init__(self) -> None:
         with self.database.write() as connection:
             Base.metadata.create_all(connection)
+        self.desk = FootageDesk(self.root / "received", 10_000_000)
         self.restart()
 
     def restart(self) -> None:
-        desk = FootageDesk(self.root / "received", 10_000_000)
+        self.desk.close()
         (self.root / "received").mkdir(exist_ok=True)
-        self.core = Collector(self.database, CENTRAL_SIGNER, self.clock, desk)
+        self.desk = FootageDesk(self.root / "received", 10_000_000)
+        self.core = Collector(self.database, CENTRAL_SIGNER, self.clock, self.desk)
+
+    def close(self) -> None:
+        self.desk.close()
+        self.database.close()
 
     def enrol(self, identity: NodeIdentity = IDENTITY, key: str = KEY) -> None:
         asked = Enrolment(
