@@ -113,6 +113,24 @@ def test_checkpoint_of_another_key_is_named(data, store):
     assert [bad.check for bad in check(data, Depth.ROWS).bad] == ["checkpoints"]
 
 
+def test_checkpoint_of_another_log_is_named_even_without_the_key(data, store):
+    (data / "keys" / "signing.key").unlink()
+    with store.write() as connection:
+        (body,) = connection.execute("SELECT body FROM checkpoints").fetchone()
+        signed = json.loads(body)
+        signed["checkpoint"]["root_hash"] = "0" * 64
+        connection.execute("UPDATE checkpoints SET body = ?", (json.dumps(signed).encode(),))
+    (bad,) = check(data, Depth.ROWS).bad
+    assert bad.detail == "the log does not have this root"
+
+
+def test_file_of_another_size_is_named(data):
+    with next(data.rglob("*.mp4")).open("ab") as file:
+        file.write(b"x")
+    (bad,) = check(data, Depth.SIZES).bad
+    assert bad.detail.startswith("FOOTAGE_CHANGED")
+
+
 def test_flipped_byte_is_seen_by_digests_only(data):
     path = next(data.rglob("*.mp4"))
     content = bytearray(path.read_bytes())

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 
 import pytest
@@ -13,6 +15,7 @@ from edge.config import (
     VerificationConfig,
 )
 from edge.custodian.process import Custodian, SealAsker
+from edge.recorder.process import SealRequests
 from retention.records.clock import from_micros, to_micros, to_text
 from retention.records.payloads import GapCause, SceneRole, SegmentSealed
 from retention.store import footage
@@ -166,3 +169,17 @@ def test_session_left_open_for_days_is_covered_after_it_closes(custodian, store,
     for _ in range(601):
         custodian.step()
     assert len(covered(store, session)) == 1
+
+
+def test_asked_recorder_hears_it_and_an_absent_one_is_no_trouble(config):
+    asker = SealAsker(config)
+    asker.ask("dispensing")  # nobody there
+    deadline = time.monotonic() + 20
+    with SealRequests(config.socket("recorder-purchase")) as requests:
+        heard = False
+        while not heard:
+            assert time.monotonic() < deadline
+            asker.ask("purchase")
+            threading.Event().wait(0.05)
+            heard = requests.asked()
+    asker.close()

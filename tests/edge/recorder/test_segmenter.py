@@ -79,8 +79,10 @@ def test_one_late_burst_is_no_drift_but_a_whole_late_segment_is():
     segmenter = begun(2.0)
     assert segmenter.keyframe(1500, at(1500) + 1_900_000, WALL) is Step.WRITE
     assert segmenter.keyframe(2500, at(2500), WALL) is Step.CUT
-    assert segmenter.keyframe(3500, at(3500) + 1_500_000, WALL) is Step.WRITE
-    assert segmenter.keyframe(4500, at(4500) + 1_600_000, WALL) is Step.BEGIN_RUN
+    assert segmenter.keyframe(3500, at(3500), WALL) is Step.WRITE
+    assert segmenter.keyframe(4500, at(4500) + 1_900_000, WALL) is Step.CUT
+    assert segmenter.keyframe(5500, at(5500) + 1_500_000, WALL) is Step.WRITE
+    assert segmenter.keyframe(6500, at(6500) + 1_600_000, WALL) is Step.BEGIN_RUN
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3000, 4000)), max_size=60))

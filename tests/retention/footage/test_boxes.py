@@ -70,3 +70,11 @@ def test_random_cuts_of_a_part_decode_fully(camera, store, root, clip, pictures_
         with store.read() as connection:
             path = root / footage.segment_at(connection, sink.identity.path()).path
         assert pictures_in(path) == scan(path).fragments * 5
+
+
+def test_fragment_is_whole_only_when_its_media_follows_at_once(clip):
+    first, (size,) = clip.fragments[0], struct.unpack_from(">I", clip.fragments[1])
+    moof, mdat = clip.fragments[1][:size], clip.fragments[1][size:]
+    between = struct.pack(">I4s", 8, b"free")
+    raw = clip.head + first + moof + between + mdat
+    assert recover_length(io.BytesIO(raw), len(raw)) == len(clip.head + first)

@@ -187,3 +187,21 @@ def test_open_part_is_explained(camera, store, root):
 
 def test_recovery_of_an_empty_disk_does_nothing(store, tmp_path: Path):
     assert recover(store, tmp_path / "nothing", "counter-1").incidents == 0
+
+
+def test_second_file_for_one_place_in_a_run_is_never_indexed(camera, store, root):
+    camera.record()
+    camera.ordinal -= 1
+    sink = camera.open_segment()
+    sink.finish(store.clock.now())
+    recover(store, root, camera.name)
+    assert len(rows(store)) == 1
+    assert incidents(store) == {("PART_UNUSABLE", sink.identity.path(".mp4.part.unusable"))}
+
+
+def test_sweep_names_a_file_of_another_size(camera, store, root):
+    camera.record()
+    with next(root.rglob("*.mp4")).open("ab") as file:
+        file.write(b"x")
+    assert sweep(store, root, lambda: None) == 1
+    assert {incident for incident, _ in incidents(store)} == {"FOOTAGE_CHANGED"}
