@@ -63,6 +63,9 @@ def main(argv: list[str]) -> int:
             _say(f"demo: {exc}")
             return 1
         finally:
+            # A second Ctrl-C must not leave processes behind; the end is bounded by time.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             stack.close()
 
 
