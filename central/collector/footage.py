@@ -18,12 +18,12 @@ from typing import Any, BinaryIO
 
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from central.collector.reading import read_record
 from central.collector.values import MessageRefused, NodeState
 from central.incidents import note_incident
 from central.tables import CheckpointRow, CommandRow, CommandSegment, Footage, table_of
 from retention.durable import fsync_directory, rename_durably
 from retention.records.clock import from_text, to_micros
+from retention.records.envelope import parse_record
 from retention.records.errors import MalformedRecord, ProofRejected
 from retention.records.merkle import (
     CHUNK_BYTES,
@@ -299,7 +299,7 @@ def _open_command(
 
 def _sealed_record(node: NodeState, raw: bytes) -> tuple[SegmentSealed, int]:
     try:
-        record = read_record(raw).record
+        record = parse_record(raw)
         content = record.content()
     except MalformedRecord as exc:
         raise MessageRefused("MALFORMED", f"offered record: {exc}") from exc

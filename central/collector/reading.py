@@ -4,65 +4,96 @@
 more: a known kind whose payload does not fit is read with its `problem` named, because evidence is
 kept even when it is not understood. Bytes that are not canonical are refused.
 
-The fast way: where floats and unsafe integers are refused and keys are ASCII, RFC 8785 is what the
-standard library's encoder writes. Anything the fast way does not accept takes the slow way, which
-also words the refusal.
+The fast way takes records of known kinds: one strict pass of a model that holds envelope and
+payload leaves no room for floats, odd keys or deep nesting, so what the standard library's encoder
+writes is RFC 8785. Everything else takes the slow way, which words the refusal.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
+from pydantic_core import from_json
 
-from retention.records.canonical import MAX_DEPTH, parse_json
-from retention.records.clock import from_text, to_micros
+from retention.records.canonical import MAX_SAFE_INTEGER, parse_json
+from retention.records.clock import to_micros
 from retention.records.envelope import MAX_RECORD_BYTES, Record, first_error
 from retention.records.errors import MalformedRecord
 from retention.records.kinds import BY_NAME
 from retention.records.merkle import leaf_hash
 
-_LONG_NUMBER = re.compile(rb"\d{16}")
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+
+# One model per known kind and version: the envelope with its payload typed.
+_WHOLE: dict[tuple[object, object], type[Record]] = {
+    key: create_model(f"{kind.payload.__name__}Record", __base__=Record, payload=(kind.payload, ...))
+    for key, kind in BY_NAME.items()
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ReadRecord:
-    """A record, its bytes, its leaf, and what is wrong with its payload (None: nothing)."""
+    """What central needs of a record, its bytes and leaf, and what is wrong with its payload
+    (None: nothing). `occurred_at` is in microseconds."""
 
-    record: Record
+    agency: str
+    pharmacy: str
+    node: str
+    sequence: int
+    sent_sequence: int | None
+    kind: str
+    version: int
+    occurred_at: int
     raw: bytes
     leaf: bytes
-    occurred_at: int
     problem: str | None
 
 
 def read_record(raw: bytes) -> ReadRecord:
     """Read canonical bytes. Raises MalformedRecord naming what does not fit."""
-    record = _fast(raw) or _slow(raw)
+    value, problem = _fast(raw), None
+    if value is None:
+        record = _slow(raw)
+        value, problem = record.model_dump(mode="json"), _payload_problem(record)
     try:
-        occurred_at = to_micros(from_text(record.occurred_at))
+        occurred_at = to_micros(datetime.fromisoformat(value["occurred_at"]))
     except ValueError as exc:
         raise MalformedRecord(f"occurred_at: {exc}") from exc
-    return ReadRecord(record, raw, leaf_hash(raw), occurred_at, _payload_problem(record))
+    return ReadRecord(
+        agency=value["agency"],
+        pharmacy=value["pharmacy"],
+        node=value["node"],
+        sequence=value["sequence"],
+        sent_sequence=value["sent_sequence"],
+        kind=value["kind"],
+        version=value["version"],
+        occurred_at=occurred_at,
+        raw=raw,
+        leaf=leaf_hash(raw),
+        problem=problem,
+    )
 
 
-def _fast(raw: bytes) -> Record | None:
-    if len(raw) > MAX_RECORD_BYTES or (_LONG_NUMBER.search(raw) and _has_unsafe_integer(raw)):
-        return None
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _depth(raw) > MAX_DEPTH:
+def _fast(raw: bytes) -> dict[str, Any] | None:
+    """Return the value of a canonical record whose payload fits its kind, None if unsure."""
+    if len(raw) > MAX_RECORD_BYTES:
         return None
     try:
-        record = Record.model_validate_json(raw, strict=True)
-        if (record.kind, record.version) not in BY_NAME or (not raw.isascii() and _odd_keys(raw)):
+        value = from_json(raw, allow_inf_nan=False)
+        whole = _WHOLE.get((value["kind"], value["version"]))
+        if whole is None:
             return None
-        value = json.loads(raw, parse_float=_refuse, parse_constant=_refuse)
-        same = _encode(value).encode() == raw
-    except (ValueError, RecursionError):
+        whole.model_validate_json(raw, strict=True)
+        if any(type(i) is int and abs(i) > MAX_SAFE_INTEGER for i in value["payload"].values()):
+            return None
+        return value if _encode(value).encode() == raw else None
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return record if same else None
 
 
 def _slow(raw: bytes) -> Record:
@@ -85,33 +116,3 @@ def _payload_problem(record: Record) -> str | None:
     except ValidationError as exc:
         return f"{record.kind} v{record.version}: {first_error(exc)}"[:500]
     return None
-
-
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
-_KEY = re.compile(rb'"((?:[^"\\]|\\.)*)":')
-
-
-def _has_unsafe_integer(raw: bytes) -> bool:
-    """Tell whether a run of 16 digits stands outside strings."""
-    return _LONG_NUMBER.search(_STRING.sub(b"", raw)) is not None
-
-
-def _odd_keys(raw: bytes) -> bool:
-    """Tell whether a key is not ASCII: Python and RFC 8785 may then sort differently."""
-    return any(not match.group(1).isascii() for match in _KEY.finditer(raw))
-
-
-def _depth(raw: bytes) -> int:
-    depth = deepest = -1
-    for byte in _STRING.sub(b"", raw):
-        if byte in b"{[":
-            depth += 1
-            deepest = max(deepest, depth)
-        elif byte in b"}]":
-            depth -= 1
-    return deepest
-
-
-def _refuse(text: str) -> Any:
-    raise ValueError(text)
