@@ -163,9 +163,7 @@ def checkpoint_root(connection: sqlite3.Connection, tree_size: int) -> str | Non
     return SignedCheckpoint.model_validate_json(row["body"]).checkpoint.root_hash
 
 
-def keep_countersignature(
-    connection: sqlite3.Connection, signed: SignedCountersignature
-) -> None:
+def keep_countersignature(connection: sqlite3.Connection, signed: SignedCountersignature) -> None:
     connection.execute(
         "UPDATE checkpoints SET countersigned = ? WHERE tree_size = ?",
         (
