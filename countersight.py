@@ -9,7 +9,7 @@ import importlib
 import sys
 from collections.abc import Callable
 
-from retention.records.errors import UsageError
+from retention.records.errors import UsageError, explained_import
 
 # subcommand: (module with `main(argv) -> int`, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -32,13 +32,21 @@ def main() -> int:
         print(f"countersight: unknown command {name!r}\n{_usage()}", file=sys.stderr)  # noqa: T201
         return 2
     try:
-        run: Callable[[list[str]], int] = importlib.import_module(COMMANDS[name][0]).main
-        return run(sys.argv[2:])
+        return _run(name, sys.argv[2:])
     except UsageError as exc:
         print(f"countersight {name}: {exc}", file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _run(name: str, argv: list[str]) -> int:
+    """Import the package of a subcommand and run it; imports may also come late, inside it."""
+    try:
+        run: Callable[[list[str]], int] = importlib.import_module(COMMANDS[name][0]).main
+        return run(argv)
+    except ImportError as exc:
+        raise explained_import(exc) from exc
 
 
 def _usage() -> str:

@@ -42,6 +42,7 @@ class NodeCheck:
 def check_node(config: EdgeConfig) -> NodeCheck:
     """Check a node that is configured. Raises UsageError for keys that others may read."""
     items = [_keys(config), _volume(config), _disk(config), *_models(config)]
+    items.append(_opencv())
     items += [_camera(camera) for camera in config.cameras]
     return NodeCheck(tuple(items))
 
@@ -74,6 +75,14 @@ def _disk(config: EdgeConfig) -> CheckItem:
     except OSError as exc:
         return CheckItem("disk", False, f"{folder}: {exc.strerror}")
     return CheckItem("disk", True, f"{folder}: {free} bytes free")
+
+
+def _opencv() -> CheckItem:
+    try:
+        from models.opencv import cv2
+    except (UsageError, ImportError) as exc:
+        return CheckItem("opencv", False, str(exc))
+    return CheckItem("opencv", True, cv2.__version__)
 
 
 def _models(config: EdgeConfig) -> list[CheckItem]:

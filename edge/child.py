@@ -21,7 +21,7 @@ from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.processes import ProcessSpec
 from retention.logs import configure
-from retention.records.errors import UsageError
+from retention.records.errors import UsageError, explained_import
 
 ORPHAN_SECONDS = 5.0
 ORPHAN_EXIT_CODE = 70
@@ -63,7 +63,11 @@ def main(spec: ProcessSpec, config: EdgeConfig, heartbeat: Heartbeat) -> None:
 def load_target(target: str) -> Callable[[ProcessContext], None]:
     """Import `module:function`."""
     module, _, name = target.partition(":")
-    found: Callable[[ProcessContext], None] = getattr(importlib.import_module(module), name)
+    try:
+        imported = importlib.import_module(module)
+    except ImportError as exc:
+        raise explained_import(exc) from exc
+    found: Callable[[ProcessContext], None] = getattr(imported, name)
     return found
 
 

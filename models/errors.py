@@ -53,17 +53,6 @@ class PreparationFailed(ModelsError):
         self.model, self.reason = model, reason
 
 
-class LibGlMissing(ModelsError):
-    """OpenCV cannot start because a library of the operating system is absent."""
-
-    def __init__(self, library: str) -> None:
-        super().__init__(
-            f"OpenCV needs {library}, which this system lacks; "
-            "on Debian and Ubuntu run: apt-get install libgl1 libglib2.0-0"
-        )
-        self.library = library
-
-
 class InferenceFailed(ModelsError):
     """A model answered with something that is not a detection or an embedding."""
 

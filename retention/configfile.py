@@ -1,10 +1,12 @@
 """Reading a TOML configuration file into one frozen pydantic tree.
 
-Unknown keys are refused. A refusal is one line: file, key, what was found, what is allowed.
+Unknown keys are refused. A refusal is one line: file, key, what was found, what is allowed; a
+password in an address is never repeated.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import TypeVar
@@ -14,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 from retention.records.envelope import first_error
 from retention.records.errors import UsageError
 
+_CREDENTIALS = re.compile(r"://[^/@\s]*@")
 Tree = TypeVar("Tree", bound=BaseModel)
 
 
@@ -36,12 +39,14 @@ def load(path: Path, tree: type[Tree]) -> Tree:
 
 
 def _explain(exc: ValidationError, tree: type[BaseModel]) -> str:
-    error = exc.errors(include_url=False)[0]
-    if error["type"] != "extra_forbidden":
-        return first_error(exc)
-    *parents, key = error["loc"]
+    """Word the refusal; an unknown key comes first, for it is why another one is missing."""
+    errors = exc.errors(include_url=False)
+    unknown = next((error for error in errors if error["type"] == "extra_forbidden"), None)
+    if unknown is None:
+        return _CREDENTIALS.sub("://", first_error(exc))
+    *parents, key = unknown["loc"]
     allowed = _keys_at(tree, [part for part in parents if isinstance(part, str)])
-    where = ".".join(str(part) for part in error["loc"])
+    where = ".".join(str(part) for part in unknown["loc"])
     return f"{where}: unknown key {key!r}; allowed here: {', '.join(allowed)}"
 
 

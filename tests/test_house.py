@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -69,6 +70,25 @@ def test_an_unknown_command_is_refused_with_2() -> None:
     )
     assert wrong.returncode == 2
     assert "unknown command 'nonsense'" in wrong.stderr
+
+
+@pytest.mark.parametrize("command", [["identity", "verify", "a.jpg", "b.jpg"], ["demo", "--once"]])
+def test_a_missing_system_library_is_one_line_with_a_remedy(
+    tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "cv2.py").write_text(
+        "raise ImportError('libGL.so.1: cannot open shared object file: No such file')"
+    )
+    refused = subprocess.run(
+        [sys.executable, "-P", "-m", "countersight", *command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )
+    assert refused.returncode == 2, refused.stderr
+    (line,) = refused.stderr.splitlines()
+    assert "libGL.so.1 is missing" in line
+    assert "apt-get install libgl1" in line
 
 
 def documentation() -> str:

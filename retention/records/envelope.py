@@ -88,5 +88,7 @@ def first_error(exc: ValidationError) -> str:
     """Return one line for the first thing pydantic refused: field, reason, what was found."""
     error = exc.errors(include_url=False)[0]
     field = ".".join(str(part) for part in error["loc"]) or "value"
+    if error["type"] == "missing":
+        return f"{field}: {error['msg']}"
     found = repr(error.get("input"))
     return f"{field}: {error['msg']}, found {found[:80]}"

@@ -10,10 +10,10 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from models.errors import InferenceFailed, LibGlMissing, ModelMissing, ModelUnreadable
+from models.errors import InferenceFailed, ModelMissing, ModelUnreadable
 from models.folder import models_folder
 from models.manifest import SFACE, YUNET
-from models.opencv import cv2, translated
+from models.opencv import cv2
 from models.runtime import ArcFaceEmbedder, LoadedModels, YuNetDetector, load_models, unit
 from models.values import FaceDetection, Image
 
@@ -112,13 +112,3 @@ def test_a_file_no_runtime_can_read_is_named(tmp_path: Path) -> None:
         ArcFaceEmbedder(SFACE, path, 1)
     with pytest.raises(ModelUnreadable, match=r"junk\.onnx"):
         YuNetDetector(path)
-
-
-def test_a_missing_libgl_becomes_one_line_with_a_remedy() -> None:
-    message = "libGL.so.1: cannot open shared object file: No such file or directory"
-    clear = translated(ImportError(message))
-    assert isinstance(clear, LibGlMissing)
-    assert "libGL.so.1" in str(clear)
-    assert "apt-get install libgl1" in str(clear)
-    other = ImportError("No module named 'cv2'")
-    assert translated(other) is other
