@@ -31,7 +31,7 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 # One model per known kind and version: the envelope with its payload typed.
 _WHOLE: dict[tuple[object, object], type[Record]] = {
-    key: create_model(f"{kind.payload.__name__}Record", __base__=Record, payload=(kind.payload, ...))
+    key: create_model(f"{kind.name}.v{kind.version}", __base__=Record, payload=(kind.payload, ...))
     for key, kind in BY_NAME.items()
 }
 
