@@ -40,7 +40,7 @@ class CentralConfig(Frozen):
     server_key: Annotated[str, Field(min_length=40, max_length=40)]
     signing_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     checkpoint_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
-    window: Annotated[int, Field(ge=1, le=5000)] = 500
+    window: Annotated[int, Field(ge=1, le=5000)] = 2000
 
 
 class CameraConfig(Frozen):

@@ -16,18 +16,16 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import httpx
 import pytest
 
-from edge.simulators.demo_config import PHARMACIST, DemoTimes
+from edge.simulators.demo_config import PHARMACIST
 from edge.simulators.demo_stack import DemoStack
-from edge.simulators.pharmacy import PATIENT, PharmacyClient, ProblemResponse
-from hardware.simulated_actors import Genuine
-from hardware.simulated_people import PeopleMissing, load_people
+from edge.simulators.pharmacy import PharmacyClient, ProblemResponse
 from tests.e2e.agreement import check_folder, counts, disagreements
 
 T = TypeVar("T")
@@ -35,31 +33,6 @@ VICTIMS = ("recorder-counter", "verifier", "terminal", "uplink", "supervisor", "
 SOAK_ROUNDS = 100
 BACK_SECONDS = 30.0
 LEVEL_SECONDS = 40.0
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoStack]:
-    try:
-        load_people()
-    except PeopleMissing as exc:
-        pytest.skip(str(exc))
-    made = DemoStack(
-        tmp_path_factory.mktemp("crash"), times=DemoTimes(segment=4, roll=1, checkpoint=2)
-    )
-    try:
-        made.start()
-        yield made
-    finally:
-        made.close()
-
-
-@pytest.fixture(scope="module")
-def client(stack: DemoStack) -> Iterator[PharmacyClient]:
-    with stack.pharmacy() as paired:
-        consent = paired.consent(PATIENT)["consent"]
-        paired.enrol(consent, PATIENT, load_people().path("person-a", 1).read_bytes())
-        stack.cameras.control("counter").show(Genuine("person-a", 2))
-        yield paired
 
 
 def victims_of_the_short_version() -> list[tuple[int, str]]:
