@@ -94,9 +94,7 @@ def _check_tree(
         _require(frontier.root() == row.root_hash, f"{name} has another root")
         _check_signatures(row.body, row.countersigned, signing_key, central_key, frontier, name)
         count += 1
-    _require(
-        (frontier.size, frontier.to_bytes()) == state, "the tree is not its checkpoints'"
-    )
+    _require((frontier.size, frontier.to_bytes()) == state, "the tree is not its checkpoints'")
     return count
 
 

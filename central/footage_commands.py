@@ -62,9 +62,7 @@ def issue(
     return command
 
 
-def _span(
-    session: Row[*tuple[Any, ...]], config: FootageConfig, now: int
-) -> tuple[int, int]:
+def _span(session: Row[*tuple[Any, ...]], config: FootageConfig, now: int) -> tuple[int, int]:
     """Return the span the node itself called owed, or the configured one around the session."""
     if session.span_started_at is not None and session.span_ended_at is not None:
         return session.span_started_at, session.span_ended_at

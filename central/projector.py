@@ -129,9 +129,7 @@ def _load_session(connection: Connection, node: str, session: str) -> SessionVie
 
 def _load_flag(connection: Connection, node: str, code: str, subject: str) -> FlagView | None:
     row = connection.execute(
-        select(FLAGS).where(
-            FLAGS.c.node == node, FLAGS.c.code == code, FLAGS.c.subject == subject
-        )
+        select(FLAGS).where(FLAGS.c.node == node, FLAGS.c.code == code, FLAGS.c.subject == subject)
     ).one_or_none()
     return None if row is None else FlagView(**_fields(row, FlagView))
 

@@ -244,9 +244,7 @@ class Collector:
         )
 
 
-def _store_status(
-    connection: Connection, node: NodeState, status: wire.Status, now: int
-) -> None:
+def _store_status(connection: Connection, node: NodeState, status: wire.Status, now: int) -> None:
     connection.execute(
         update(NODES)
         .where(NODES.c.node == node.node)

@@ -282,9 +282,7 @@ def is_simulated(status: str | None, camera: str) -> bool:
     return any(known["camera"] == camera and known["simulated"] is True for known in cameras)
 
 
-def _open_command(
-    connection: Connection, node: NodeState, command: str, now: int
-) -> SignedCommand:
+def _open_command(connection: Connection, node: NodeState, command: str, now: int) -> SignedCommand:
     row = connection.execute(
         select(COMMANDS.c.body, COMMANDS.c.expires_at, COMMANDS.c.concluded_at).where(
             COMMANDS.c.command == command, COMMANDS.c.node == node.node
@@ -310,13 +308,9 @@ def _sealed_record(node: NodeState, raw: bytes) -> tuple[SegmentSealed, int]:
     return content, record.sequence
 
 
-def _link(
-    connection: Connection, node: NodeState, offer: wire.SegmentOffer, segment: str
-) -> None:
+def _link(connection: Connection, node: NodeState, offer: wire.SegmentOffer, segment: str) -> None:
     known = connection.execute(
-        select(LINKS.c.segment).where(
-            LINKS.c.command == offer.command, LINKS.c.segment == segment
-        )
+        select(LINKS.c.segment).where(LINKS.c.command == offer.command, LINKS.c.segment == segment)
     ).first()
     if known is None:
         connection.execute(

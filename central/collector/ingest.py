@@ -94,8 +94,7 @@ def _compare_held(
             raise AttackSeen(
                 "FORK",
                 f"record {read.sequence}",
-                f"record {read.sequence} (sent {read.sent_sequence}) differs from "
-                "the one held",
+                f"record {read.sequence} (sent {read.sent_sequence}) differs from the one held",
             )
 
 
@@ -137,9 +136,7 @@ def _insert(connection: Connection, rows: list[tuple[object, ...]]) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(_SQLITE_INSERT, rows)
     else:
-        connection.execute(
-            insert(RECORDS), [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
-        )
+        connection.execute(insert(RECORDS), [dict(zip(_COLUMNS, row, strict=True)) for row in rows])
 
 
 _SQLITE_INSERT = (

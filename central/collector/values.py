@@ -82,4 +82,3 @@ def _state(row: Row[*tuple[Any, ...]]) -> NodeState:
         frontier=Frontier.from_bytes(found["tree_size"], found["frontier"]),
         status=found["status"],
     )
-

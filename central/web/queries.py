@@ -41,13 +41,11 @@ def maybe(micros: int | None) -> str | None:
 
 def nodes(connection: Connection, node: str | None = None) -> list[views.NodeView]:
     """Return all nodes, or one."""
-    checkpoints = (
-        select(func.count()).where(CHECKPOINTS.c.node == NODES.c.node).scalar_subquery()
-    )
+    checkpoints = select(func.count()).where(CHECKPOINTS.c.node == NODES.c.node).scalar_subquery()
     incidents = select(func.count()).where(INCIDENTS.c.node == NODES.c.node).scalar_subquery()
-    query = select(
-        NODES, checkpoints.label("checkpoints"), incidents.label("incidents")
-    ).order_by(NODES.c.node)
+    query = select(NODES, checkpoints.label("checkpoints"), incidents.label("incidents")).order_by(
+        NODES.c.node
+    )
     if node is not None:
         query = query.where(NODES.c.node == node)
     return [

@@ -164,13 +164,9 @@ class FootageJob:
         if not upload.rejected:
             return self._conclude("sent", tuple(upload.accepted), None)
         first = upload.rejected[0]
-        return self._conclude(
-            "failed", tuple(upload.accepted), f"{first.reason} {first.segment}"
-        )
+        return self._conclude("failed", tuple(upload.accepted), f"{first.reason} {first.segment}")
 
-    def _conclude(
-        self, outcome: Outcome, segments: tuple[str, ...], reason: str | None
-    ) -> Frames:
+    def _conclude(self, outcome: Outcome, segments: tuple[str, ...], reason: str | None) -> Frames:
         sent = FootageSent(
             command=self._command.command,
             session=self._command.session,

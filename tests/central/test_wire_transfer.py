@@ -61,7 +61,6 @@ class Channel:
             case "set_back":
                 self.central.set_back(self.saved)
 
-
     def pump(self, fates: random.Random) -> None:
         for _ in range(3):
             self.now += fates.choice((0.0, 0.1, 0.1, 6.0))

@@ -139,9 +139,7 @@ class TestNode:
 
     def restart(self) -> None:
         self.log = StoreLog(self.store, NODE_SIGNER)
-        settings = UplinkSettings(
-            self.identity, "test", self.window, CENTRAL_SIGNER.public_key
-        )
+        settings = UplinkSettings(self.identity, "test", self.window, CENTRAL_SIGNER.public_key)
         self.machine = UplinkMachine(settings, self.log)
 
     def append(self, count: int, *, committed: bool = False) -> None:

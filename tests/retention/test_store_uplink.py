@@ -67,9 +67,7 @@ def test_command_is_taken_once_and_remembers_how_it_ended(store: NodeStore) -> N
         command=A, node="node-a", session=B, started_at=T0, ended_at=T1, actor="admin",
         reason="case 12", issued_at=T0, expires_at=T1,
     )  # fmt: skip
-    signed = SignedCommand(
-        command=command, signature=CENTRAL_SIGNER.sign(Context.COMMAND, command)
-    )
+    signed = SignedCommand(command=command, signature=CENTRAL_SIGNER.sign(Context.COMMAND, command))
     sent = FootageSent(command=A, session=B, segments=(B,), outcome="failed", reason="a: b")
     with store.write() as connection:
         assert uplink.take_command(store, connection, signed) is None

@@ -303,9 +303,7 @@ def test_command_of_another_key_or_node_or_time_is_refused(stack: Stack) -> None
     with pytest.raises(CommandRefused, match="BAD_SIGNATURE"):
         check_command(stack.tools, forged)
     other = signed.command.model_copy(update={"node": "node-b"})
-    elsewhere = SignedCommand(
-        command=other, signature=CENTRAL_SIGNER.sign(Context.COMMAND, other)
-    )
+    elsewhere = SignedCommand(command=other, signature=CENTRAL_SIGNER.sign(Context.COMMAND, other))
     with pytest.raises(CommandRefused, match="OTHER_NODE"):
         check_command(stack.tools, elsewhere)
     stack.node.clock.advance(timedelta(days=2))
@@ -341,8 +339,6 @@ def test_lost_acknowledgements_only_cost_time() -> None:
     assert upload.send(0.0)[0][1] == b"segment"
     assert upload.send(1.0) == []
     assert upload.send(5.0)[0][1] == b"segment"
-    ack = wire.SegmentAck(
-        command=SESSION, segment=SESSION, received=0, accepted=None, reason=None
-    )
+    ack = wire.SegmentAck(command=SESSION, segment=SESSION, received=0, accepted=None, reason=None)
     upload.receive(ack, 5.0)  # of another segment: ignored
     assert upload.send(6.0) == []
