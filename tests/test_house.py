@@ -9,13 +9,21 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
+from fastapi import FastAPI
 
 import countersight
+from central.web.app import create_app as create_central
+from central.web.state import WebState
 from edge.config import EdgeConfig
+from edge.terminal.app import create_app as create_terminal
+from edge.verifier.protocol import Verifier
+from retention.keyfiles import KeyDirectory
 from retention.records.fields import Frozen
 from retention.records.kinds import KINDS
+from retention.store.database import NodeStore
 from retention.terms.reasons import REASONS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,6 +106,37 @@ def documentation() -> str:
 def test_every_record_kind_is_documented() -> None:
     text = documentation()
     assert [kind.name for kind in KINDS if f"`{kind.name}`" not in text] == []
+
+
+def test_every_route_is_documented() -> None:
+    text = documentation()
+    paths = set()
+    for app in (terminal_app(), central_app()):
+        paths |= set(app.openapi()["paths"])
+    assert "/v1/sessions/{session}/settlement" in paths
+    assert "/v1/nodes" in paths
+    assert [path for path in sorted(paths) if path not in text] == []
+
+
+def terminal_app() -> FastAPI:
+    """The routes of the terminal API; nothing behind them is called."""
+    config = EdgeConfig.model_validate(
+        {
+            "node": {"agency": "a", "pharmacy": "p", "node": "n", "data": "."},
+            "cameras": [{"id": "c", "scene_role": "purchase", "url": "rtsp://127.0.0.1/s"}],
+            "verification": {"camera": "c"},
+        }
+    )
+    return create_terminal(
+        store=mock.create_autospec(NodeStore, instance=True),
+        verifier=mock.create_autospec(Verifier, instance=True),
+        keys=mock.create_autospec(KeyDirectory, instance=True),
+        config=config,
+    )
+
+
+def central_app() -> FastAPI:
+    return create_central(mock.create_autospec(WebState, instance=True))
 
 
 def test_every_setting_of_a_node_is_documented() -> None:
