@@ -10,7 +10,7 @@ setup: .venv/.system .venv/.requirements .venv/.models .venv/.people
 
 # libGL and ffprobe come from Debian; without root they are only named.
 .venv/.system: .ci/system-packages
-	@.ci/system-packages
+	@.ci/system-packages libraries
 	@mkdir -p .venv && touch $@
 
 .venv/.requirements: .ci/requirements-dev.txt pyproject.toml
@@ -40,6 +40,7 @@ lint: .venv/.requirements
 	$(BIN)/lint-imports
 
 test: setup lint
+	@.ci/system-packages ffprobe
 	$(BIN)/pytest
 
 bench: setup
