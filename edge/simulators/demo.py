@@ -21,6 +21,7 @@ from edge.simulators.demo_script import (
     EVERYDAY,
     Counter,
     Outcome,
+    guarded,
     run_script,
     with_coverage,
 )
@@ -96,15 +97,18 @@ def _forever(stack: DemoStack) -> int:
     stack.start()
     counter = Counter(stack)
     counter.enrol()
-    _say(f"central       {stack.central_url}/v1/sessions?flagged=true  (admin token: {stack.admin_token})")
-    _say(f"node          {stack.terminal_url}/openapi.json  (terminal token: {counter.client.token})")
-    _say(f"cameras       {', '.join(stack.cameras.url(c) for c in stack.cameras.camera_ids)}")
-    _say(f"data and logs {stack.data}")
+    addresses = ", ".join(stack.cameras.url(camera) for camera in stack.cameras.camera_ids)
+    _say(f"central  {stack.central_url}/v1/sessions?flagged=true")
+    _say(f"         Authorization: Bearer {stack.admin_token}")
+    _say(f"node     {stack.terminal_url}/openapi.json")
+    _say(f"         Authorization: Bearer {counter.client.token}")
+    _say(f"cameras  {addresses}")
+    _say(f"data     {stack.data}")
     _say("dispensing until Ctrl-C")
     stop, turn = threading.Event(), 0
     with contextlib.suppress(KeyboardInterrupt):
         while not stop.wait(PAUSE_SECONDS):
-            _say_outcome(EVERYDAY[turn % len(EVERYDAY)](counter))
+            _say_outcome(guarded(EVERYDAY[turn % len(EVERYDAY)], counter))
             turn += 1
     _say("stopping")
     return 0

@@ -284,7 +284,7 @@ EVERYDAY: tuple[Scenario, ...] = (genuine, another_person, genuine, proxy, held_
 def run_script(counter: Counter, said: Callable[[Outcome], None]) -> Iterator[Outcome]:
     """Run every scenario once. The expiry is waited for beside the others, not after them."""
     late: list[Outcome] = []
-    waiting = threading.Thread(target=lambda: late.append(_guarded(receipt_expired, counter)))
+    waiting = threading.Thread(target=lambda: late.append(guarded(receipt_expired, counter)))
     started = False
     for scenario in SCENARIOS:
         if scenario is receipt_expired:
@@ -292,7 +292,7 @@ def run_script(counter: Counter, said: Callable[[Outcome], None]) -> Iterator[Ou
         if scenario is proxy and not started:
             waiting.start()
             started = True
-        outcome = _guarded(scenario, counter)
+        outcome = guarded(scenario, counter)
         said(outcome)
         yield outcome
     waiting.join()
@@ -331,7 +331,7 @@ def _coverage(stack: DemoStack, session: str | None) -> float | None:
     return round(covered / owed, 3) if owed else None
 
 
-def _guarded(scenario: Scenario, counter: Counter) -> Outcome:
+def guarded(scenario: Scenario, counter: Counter) -> Outcome:
     """A scenario that breaks is a scenario that failed, with its reason; the others go on."""
     try:
         return scenario(counter)
