@@ -186,9 +186,7 @@ class Attempt:
 
     def _is_enough(self, now_ns: int) -> bool:
         """Return whether the attempt can end; until the deadline more motion may still come."""
-        embedded = len(self._track.embeddings) >= self._policy.matching.frames
-        long_enough = self._elapsed_seconds() >= float(self._policy.attempt.minimum_seconds)
-        if not (embedded and long_enough) or now_ns - self._assessed_ns < _ASSESS_EVERY_NS:
+        if not self._is_long_enough() or now_ns - self._assessed_ns < _ASSESS_EVERY_NS:
             return False
         self._assessed_ns = now_ns
         signals = self._track.signals(self._policy.liveness)
@@ -198,6 +196,11 @@ class Attempt:
             self._track.is_one_person()
         return lively
 
+    def _is_long_enough(self) -> bool:
+        """Return whether there is enough to decide on; an attempt cut short decides nothing."""
+        embedded = len(self._track.embeddings) >= self._policy.matching.frames
+        return embedded and self._elapsed_seconds() >= float(self._policy.attempt.minimum_seconds)
+
     # -- deciding ------------------------------------------------------------------------------
 
     def _decision(self) -> Decision:
@@ -205,8 +208,8 @@ class Attempt:
         ending = self._blocked or self._too_late() or self._capture_problem()
         if ending is not None:
             return self._decided(ending, self._counts_only())
-        # (2) enough frames of good quality
-        if len(self._track.embeddings) < self._policy.matching.frames:
+        # (2) enough frames of good quality, over no less than the shortest attempt
+        if not self._is_long_enough():
             return self._decided(self._incomplete(), self._counts_only())
         # (3) liveness vetoes (4) similarity; both reasons are told
         evidence = self._measured()

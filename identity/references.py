@@ -99,12 +99,13 @@ def seal(
 
 def open_sealed(sealed: SealedReference, key: bytes) -> Reference:
     """Decrypt a reference. Raises ReferenceUnreadable on another key, other terms or bytes."""
-    name = sealed.terms.reference_id
+    name, cipher = sealed.terms.reference_id, _cipher(key)
     try:
-        plain = _cipher(key).decrypt(
+        plain = cipher.decrypt(
             sealed.nonce, sealed.ciphertext, sealed.terms.associated_data(sealed.key_id)
         )
-    except InvalidTag as exc:
+    # ValueError: a nonce of a length that the cipher does not know is a damaged row too.
+    except (InvalidTag, ValueError) as exc:
         raise ReferenceUnreadable(name, "its seal does not hold") from exc
     if not plain or len(plain) % 4:
         raise ReferenceUnreadable(name, "it holds no embedding")

@@ -36,6 +36,7 @@ class FaceTrack:
         self._samples: list[MotionSample] = []
         self._crops: list[tuple[Image, FaceDetection]] = []
         self._known: dict[int, Embedding] = {}
+        self._assessed: tuple[int, tuple[Signal, Signal]] | None = None
 
     def can_continue_with(self, face: FaceDetection, now_ns: int) -> bool:
         """Return whether this face can be the one of the last look."""
@@ -62,8 +63,11 @@ class FaceTrack:
         return True
 
     def signals(self, limits: LivenessLimits) -> tuple[Signal, Signal]:
-        """Return the liveness signals of the frames so far."""
-        return assess(self._samples, limits)
+        """Return the liveness signals of the frames so far; measured once for the same frames."""
+        frames = len(self._samples)
+        if self._assessed is None or self._assessed[0] != frames:
+            self._assessed = frames, assess(self._samples, limits)
+        return self._assessed[1]
 
     def is_one_person(self) -> bool:
         """Return whether the frames that liveness was measured on show the compared person."""

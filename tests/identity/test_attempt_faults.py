@@ -12,10 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from identity import track
 from identity.attempt import FaceFrame, Frame
 from identity.decision import Decision, FaceEvidence, Outcome
 from identity.errors import DecisionInvalid
-from identity.liveness import Signal, Verdict
+from identity.liveness import Signal, Verdict, assess
 from identity.methods import Method
 from identity.policy import load_policy
 from models.errors import InferenceFailed, ModelMissing
@@ -56,6 +57,32 @@ def run(trial: Trial) -> Decision:
     attempt = trial.start()
     trial.run(attempt)
     return attempt.decide()
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(frames=st.integers(1, 22))
+def test_an_attempt_cut_short_is_never_accepted(frames: int) -> None:
+    """The node stops, or the caller does: 22 frames are less than the shortest attempt."""
+    trial = fresh_trial()
+    trial.frames = frames
+    assert run(trial).outcome is not Outcome.ACCEPT
+
+
+def test_the_decision_rests_on_what_the_last_frame_was_measured_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    trial, measured = fresh_trial(), list[int]()
+
+    def counted(*given: Any) -> Any:
+        measured.append(1)
+        return assess(*given)
+
+    monkeypatch.setattr(track, "assess", counted)
+    attempt = trial.start()
+    trial.run(attempt)
+    before = len(measured)
+    assert attempt.decide().outcome is Outcome.ACCEPT
+    assert len(measured) == before >= 1
 
 
 def raising(error: Exception, at: int, answer: Callable[[int], Any]) -> Callable[[int], Any]:

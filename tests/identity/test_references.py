@@ -72,6 +72,13 @@ def test_changed_terms_do_not_open(change: dict[str, object]) -> None:
         open_sealed(dataclasses.replace(sealed, terms=other), KEY)
 
 
+@pytest.mark.parametrize("nonce", [b"", b"n" * 7, b"n" * 300])
+def test_a_damaged_nonce_is_one_clear_refusal(nonce: bytes) -> None:
+    sealed = seal(support.reference(unit_vector(2)), KEY, "k1")
+    with pytest.raises(ReferenceUnreadable):
+        open_sealed(dataclasses.replace(sealed, nonce=nonce), KEY)
+
+
 def test_another_key_or_key_id_does_not_open() -> None:
     sealed = seal(support.reference(unit_vector(2)), KEY, "k1")
     with pytest.raises(ReferenceUnreadable):
