@@ -175,13 +175,16 @@ class Recorder:
 
     def _lost(self, cause: GapCause, exc: Exception) -> None:
         """The camera is gone: seal what there is and open the gap."""
-        self._say("footage_interrupted", cause, exc)
+        self._say("footage_interrupted", cause, str(exc))
         self._guarded(lambda: self._recording.finish(cause))
         self._guarded(self._recording.summarise)  # hours pass without a seal while it is gone
 
     def _failed(self, event: str, cause: GapCause, exc: Exception) -> None:
         """The open segment is lost to recovery; the gap is written as soon as it can be."""
-        self._say(event, cause, exc)
+        reason = str(exc)
+        if isinstance(exc, OSError):  # its own text may name another file with every try
+            reason = f"{self._context.config.footage_root / self._camera.id}: {exc.strerror}"
+        self._say(event, cause, reason)
         self._recording.abandon()
         self._must_recover = True
         try:
@@ -202,11 +205,11 @@ class Recorder:
             return False
         return True
 
-    def _say(self, event: str, cause: GapCause, exc: Exception) -> None:
+    def _say(self, event: str, cause: GapCause, reason: str) -> None:
         """One line per trouble, not one per try."""
-        if str(exc) != self._last_trouble:
-            self._last_trouble = str(exc)
-            log.warning(event, camera=self._camera.id, cause=cause.value, reason=str(exc))
+        if reason != self._last_trouble:
+            self._last_trouble = reason
+            log.warning(event, camera=self._camera.id, cause=cause.value, reason=reason)
 
     def _wait(self, seconds: float) -> None:
         """Wait, but keep beating, so that a long wait is not taken for a hang."""

@@ -24,7 +24,7 @@ from retention.footage.layout import SegmentIdentity
 from retention.footage.recovery import Recovered, recover
 from retention.footage.sink import SegmentSink, seal
 from retention.footage.summary import summarise_due
-from retention.footage.volume import open_volume
+from retention.footage.volume import open_volume, prove_writable
 from retention.records.clock import from_micros, to_micros, to_text
 from retention.records.payloads import ClockJumped, GapCause, RunStarted, SceneRole
 from retention.store import footage
@@ -62,13 +62,13 @@ class Recording:
 
     @property
     def recording(self) -> bool:
-        """Tell whether a segment is open."""
-        return self._writer is not None
+        """Tell whether a segment is open that has footage on the disk."""
+        return self._writer is not None and self._writer.sink.durable
 
     # -- between connections ----------------------------------------------------------------------
 
     def recover(self) -> Recovered:
-        """Check the volume and bring files and rows into agreement.
+        """Check the volume, bring files and rows into agreement, and see that there is room.
 
         Raises VolumeRefused, OSError, StoreError, DirectorySyncFailed.
         """
@@ -85,6 +85,7 @@ class Recording:
                 truncated_bytes=found.truncated_bytes,
                 incidents=found.incidents,
             )
+        prove_writable(self._root / self._camera)
         return found
 
     def note_unexplained_end(self) -> None:

@@ -102,6 +102,11 @@ class SegmentSink:
         """Tell whether a write or fsync failed, or the segment was given up."""
         return self._broken
 
+    @property
+    def durable(self) -> bool:
+        """Tell whether any footage of this segment is on the disk."""
+        return self._synced > 0
+
     def write(self, raw: bytes) -> int:
         """Take bytes in order. Raises OSError, SegmentBroken."""
         if self._broken:
@@ -139,12 +144,17 @@ class SegmentSink:
         """Leave the file to recovery, cut back to what is known to be durable. Never raises.
 
         After a failed fsync the kernel may hold pages that will never reach the disk. Hashing
-        them later would seal footage that is not there, hence the cut.
+        them later would seal footage that is not there, hence the cut. A file of which nothing is
+        durable is taken away again: a full disk would collect an empty one with every try.
         """
         self._broken = True
-        if self._descriptor is not None:
-            with contextlib.suppress(OSError):  # a failing disk: recovery reads what is there
-                os.ftruncate(self._descriptor, self._synced)
+        if self._descriptor is None:
+            return
+        with contextlib.suppress(OSError):  # a failing disk: recovery reads what is there
+            os.ftruncate(self._descriptor, self._synced)
+            if not self._synced:
+                os.unlink(self.part)
+        with contextlib.suppress(OSError):
             self._close()
 
     def _place_identity(self) -> None:

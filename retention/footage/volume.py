@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import tempfile
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,9 @@ from retention.records.errors import UsageError
 from retention.records.fields import Code, Frozen, Id
 from retention.store import footage
 from retention.store.database import NodeStore
+
+PROBE_BYTES = 4 * 1024 * 1024
+"""A few GOPs of a usual camera."""
 
 
 class VolumeRefused(FootageError, UsageError):
@@ -50,6 +54,20 @@ def open_volume(root: Path, store: NodeStore) -> VolumeIdentity:
             f"this is node {store.identity.node}, database {database_id}"
         )
     return found
+
+
+def prove_writable(folder: Path) -> None:
+    """Write PROBE_BYTES durably to a file without a name. Raises OSError.
+
+    A recorder asks this before it begins again: otherwise a full disk would show as one run and
+    one gap with every try, not as one gap.
+    """
+    make_directory_durably(folder)
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        rest = memoryview(bytes(PROBE_BYTES))
+        while rest:
+            rest = rest[os.write(file.fileno(), rest) :]
+        os.fsync(file.fileno())
 
 
 def read_volume(path: Path) -> VolumeIdentity:

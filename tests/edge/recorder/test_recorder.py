@@ -17,6 +17,7 @@ import zmq
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.recorder import process as recorder_process
+from edge.recorder.backoff import Backoff
 from edge.recorder.process import run
 from edge.recorder.writer import SegmentWriter, StreamRefused
 from hardware.errors import CameraUnavailable, UnsupportedCodec
@@ -76,6 +77,14 @@ def film(listed, transport_stream) -> Opening:
     return lambda: listed(transport_stream)
 
 
+def records(node: Node, kind: str) -> list[dict[str, object]]:
+    store = node.config.open_store()
+    with store.read() as connection:
+        found = [one.parse().payload for one in all_records(connection) if one.kind == kind]
+    store.close()
+    return found
+
+
 def refuse(exc: Exception) -> Opening:
     def opening() -> PacketSource:
         raise exc
@@ -133,10 +142,10 @@ def test_unsupported_codec_is_a_gap_with_its_own_cause(node):
     assert [gap.cause for gap in node.rows()[1]] == ["unsupported_codec"]
 
 
-def test_full_disk_is_a_gap_and_recording_goes_on_when_there_is_room(
+def test_full_disk_is_one_gap_without_litter_and_recording_goes_on_when_there_is_room(
     node, film, listed, transport_stream, monkeypatch
 ):
-    written = os.write
+    written, tries = os.write, iter(range(5))
 
     def full(descriptor: int, raw: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -144,20 +153,37 @@ def test_full_disk_is_a_gap_and_recording_goes_on_when_there_is_room(
     def fill(number: int) -> None:
         if number == 35:
             monkeypatch.setattr(os, "write", full)
-        if number == 45:
+
+    def wait(_backoff: Backoff) -> float:
+        if next(tries, None) is None:
             monkeypatch.setattr(os, "write", written)
+        return 0.01
 
-    def filling() -> PacketSource:
-        return listed(transport_stream, before=fill)
-
-    def cleared() -> PacketSource:
-        monkeypatch.setattr(os, "write", written)
-        return film()
-
-    node.run(filling, cleared, gone)
+    monkeypatch.setattr(recorder_process.Backoff, "next_seconds", wait)
+    node.run(lambda: listed(transport_stream, before=fill), film, gone)
     segments, gaps = node.rows()
     assert [gap.cause for gap in gaps] == ["disk_failed", "camera_unreachable"]
-    assert len(segments) >= 4
+    assert len(segments) == 5
+    assert len(records(node, "camera.run_started")) == 2
+    assert records(node, "incident.recorded") == []
+    node.assert_sound()
+
+
+def test_segment_of_which_nothing_became_durable_leaves_no_file(
+    node, listed, film, transport_stream, monkeypatch
+):
+    written = os.write
+
+    def full_for_footage(descriptor: int, raw: bytes) -> int:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".part"):
+            monkeypatch.setattr(os, "write", written)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written(descriptor, raw)
+
+    monkeypatch.setattr(os, "write", full_for_footage)
+    node.run(film, film, gone)
+    assert [gap.cause for gap in node.rows()[1]] == ["disk_failed", "camera_unreachable"]
+    assert records(node, "incident.recorded") == []
     node.assert_sound()
 
 
@@ -257,12 +283,8 @@ def test_wall_clock_jump_is_recorded_and_begins_a_run(node, listed, transport_st
 
     node.run(lambda: listed(transport_stream, before=set_forward), gone)
     monkeypatch.undo()
-    store = node.config.open_store()
-    with store.read() as connection:
-        kinds = [record.kind for record in all_records(connection)]
-    store.close()
-    assert kinds.count("camera.run_started") == 2
-    assert kinds.count("clock.jumped") == 1
+    assert len(records(node, "camera.run_started")) == 2
+    assert len(records(node, "clock.jumped")) == 1
     segments, gaps = node.rows()
     assert sum(row.ended_at - row.started_at for row in segments) == 6_000_000
     assert (gaps[0].started_at, gaps[0].ended_at) == (segments[1].ended_at, segments[2].started_at)
