@@ -6,6 +6,7 @@ a second fsync would lie (the lesson of PostgreSQL's fsync failure).
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -78,8 +79,8 @@ class FileLock:
                 os.close(self._descriptor)
                 raise HeldElsewhere(path, holder and f"process {holder}")
             threading.Event().wait(0.05)
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # The name is for people; a full disk may refuse it.
+            os.pwrite(self._descriptor, f"{os.getpid():<10}\n".encode(), 0)
 
     def release(self) -> None:
         """Give the lock up."""
