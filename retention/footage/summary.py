@@ -15,6 +15,7 @@ from retention.store.database import NodeStore
 from retention.store.log import append
 
 HOUR_US = 3_600_000_000
+MOST_AT_ONCE = 100
 
 
 def summarise_due(
@@ -23,19 +24,21 @@ def summarise_due(
     """Append the summaries that are due; return when the next one is (0: there is no footage).
 
     The first hour of a camera is owed from its first footage or gap on. Runs inside the caller's
-    transaction.
+    transaction, which a clock that was wrong by years must not hold up: hours beyond
+    MOST_AT_ONCE wait for the next call, which is then due at once.
     """
     now = to_micros(store.clock.now())
     since = footage.summarised_until(connection, camera)
     start = footage.first_footage(connection, camera) if since is None else since
     if start is None:
         return 0
-    while True:
+    for _ in range(MOST_AT_ONCE):
         end = (start // HOUR_US + 1) * HOUR_US
         if end > now or not is_settled(connection, camera, end):
             return end
         append(store, connection, summary_of(connection, camera, scene_role, Span(start, end)))
         start = end
+    return start
 
 
 def summary_of(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from retention.footage.summary import HOUR_US, summarise_due
+from retention.footage.summary import HOUR_US, MOST_AT_ONCE, summarise_due
 from retention.records.clock import from_text
 from retention.records.payloads import GapCause, SceneRole
 from retention.store import footage
@@ -48,3 +48,17 @@ def test_hour_is_summarised_when_it_is_over_and_explained(camera, store, clock):
     assert (first["owed_ms"], first["covered_ms"]) == (3_355_000, 4000)
     assert (second["owed_ms"], second["covered_ms"]) == (3_600_000, 0)
     assert from_text(str(second["ended_at"])).minute == 0
+
+
+def test_clock_that_was_wrong_by_years_never_holds_up_the_database(camera, store, clock):
+    camera.record()
+    clock.jump(timedelta(days=365 * 50))
+    with store.write() as connection:
+        began = footage.explained_until(connection, camera.name)
+        footage.open_gap(
+            store, connection, camera.name, SceneRole.PURCHASE, began, GapCause.STREAM_CHANGED
+        )
+    assert due(store, camera) == MOST_AT_ONCE
+    assert due(store, camera) == MOST_AT_ONCE
+    said = summaries(store)
+    assert [one["started_at"] for one in said[1:]] == [one["ended_at"] for one in said[:-1]]
