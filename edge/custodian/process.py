@@ -25,8 +25,6 @@ STEP_SECONDS = 0.5
 SWEEP_SECONDS = 3600.0
 ASK_AGAIN_SECONDS = 2.0
 LOCK_WAIT_SECONDS = 10.0
-FULL_LOOK_STEPS = 600
-LOOK_BACK_US = 2 * 86_400 * 1_000_000
 
 log = structlog.get_logger()
 
@@ -64,7 +62,6 @@ class Custodian:
     def __init__(self, config: EdgeConfig, store: NodeStore, asker: SealAsker) -> None:
         self._config, self._store, self._asker = config, store, asker
         self._asked_at: dict[str, int] = {}
-        self._steps = 0
 
     def step(self) -> int:
         """Record the coverage that is due; returns how many sessions are still waiting.
@@ -73,10 +70,7 @@ class Custodian:
         """
         now = to_micros(self._store.clock.now())
         with self._store.read() as connection:
-            # Mostly the last days; now and then all there are, for sessions left open for long.
-            since = now - LOOK_BACK_US if self._steps % FULL_LOOK_STEPS else 0
-            sessions = footage.uncovered_sessions(connection, since)
-        self._steps += 1
+            sessions = footage.uncovered_sessions(connection)
         waiting = [session for session in sessions if not self._cover(session, now)]
         return len(waiting)
 

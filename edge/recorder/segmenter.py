@@ -10,6 +10,8 @@ from __future__ import annotations
 from enum import Enum
 from fractions import Fraction
 
+from retention.store.footage import LONGEST_SEGMENT_US
+
 MAX_MEDIA_JUMP_SECONDS = 2
 MAX_BACKWARD_SECONDS = Fraction(1, 2)
 MAX_LAG_US = 1_000_000
@@ -33,6 +35,7 @@ class Segmenter:
         self._us_per_tick = time_base * 1_000_000
         self._segment_us = round(segment_seconds * 1_000_000)
         self._longest = int(MAX_MEDIA_JUMP_SECONDS / time_base)
+        self._longest_segment = int(Fraction(LONGEST_SEGMENT_US - 1_000_000, 1_000_000) / time_base)
         self._furthest_back = -int(MAX_BACKWARD_SECONDS / time_base)
         self._in_run = False
         self._base = self._last = self._segment_base = 0
@@ -54,7 +57,7 @@ class Segmenter:
         """Decide about a packet that is no key picture."""
         if not self._in_run:
             return Step.SKIP
-        if not self._continuous(dts):
+        if not self._continuous(dts) or dts - self._segment_base > self._longest_segment:
             self._in_run = False
             return Step.END_RUN
         self._advance(dts)
@@ -95,10 +98,6 @@ class Segmenter:
     def segment_base(self) -> int:
         """Return the media time at which the open segment began, in ticks."""
         return self._segment_base
-
-    def end(self) -> None:
-        """Forget the run: the connection is gone."""
-        self._in_run = False
 
     def _begin(self, dts: int, received_us: int, wall_offset_us: int) -> Step:
         self._in_run = True

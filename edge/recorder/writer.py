@@ -1,7 +1,9 @@
 """One segment file: PyAV copies packets into fragmented MP4, one fragment a GOP, no decoding.
 
 libav keeps a GOP in memory until the next key picture, then writes it whole; that is when it is
-made durable. The sink cannot seek, so nothing that was written is ever touched again.
+made durable. A GOP longer than LONGEST_FRAGMENT_US is written in pieces, so that a camera without
+key pictures cannot fill the memory. The sink cannot seek, so nothing that was written is ever
+touched again.
 """
 
 from __future__ import annotations
@@ -16,7 +18,11 @@ from av.video.stream import VideoStream
 
 from retention.footage.sink import SegmentBroken, SegmentSink
 
-MUXER = {"movflags": "frag_keyframe+empty_moov+default_base_moof+skip_trailer"}
+LONGEST_FRAGMENT_US = 20_000_000
+MUXER = {
+    "movflags": "frag_keyframe+empty_moov+default_base_moof+skip_trailer",
+    "frag_duration": str(LONGEST_FRAGMENT_US),
+}
 BUFFER_BYTES = 256 * 1024
 
 

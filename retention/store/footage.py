@@ -24,6 +24,9 @@ from retention.records.payloads import (
 from retention.store.database import NodeStore
 from retention.store.log import append
 
+LONGEST_SEGMENT_US = 3_600_000_000
+"""No segment is longer: the recorder sees to it, and queries by time rely on it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SegmentRow:
@@ -196,7 +199,9 @@ def open_gap_of(connection: sqlite3.Connection, camera: str) -> GapRow | None:
 def explained_until(connection: sqlite3.Connection, camera: str) -> int | None:
     """Return the end of the camera's last footage or closed gap, None if it has neither."""
     (segments,) = connection.execute(
-        "SELECT max(ended_at) FROM segments WHERE camera = ?", (camera,)
+        "SELECT max(ended_at) FROM segments WHERE camera = ?1 AND started_at >="
+        " (SELECT max(started_at) FROM segments WHERE camera = ?1) - ?2",
+        (camera, LONGEST_SEGMENT_US),
     ).fetchone()
     (gaps,) = connection.execute(
         "SELECT max(ended_at) FROM gaps WHERE camera = ?", (camera,)
@@ -218,8 +223,9 @@ def segments_between(
 ) -> list[SegmentRow]:
     """Return the segments of a camera that overlap a span, in order."""
     rows = connection.execute(
-        f"{_SEGMENT} WHERE camera = ? AND started_at < ? AND ended_at > ? ORDER BY started_at",
-        (camera, end, start),
+        f"{_SEGMENT} WHERE camera = ? AND started_at >= ? AND started_at < ? AND ended_at > ?"
+        " ORDER BY started_at",
+        (camera, start - LONGEST_SEGMENT_US, end, start),
     )
     return [SegmentRow(*row) for row in rows]
 
@@ -272,13 +278,11 @@ def incident_subjects(connection: sqlite3.Connection) -> set[str]:
     return {row[0] for row in connection.execute("SELECT subject FROM incidents")}
 
 
-def uncovered_sessions(connection: sqlite3.Connection, since: int = 0) -> list[SessionSpan]:
-    """Return closed sessions opened from `since` on whose coverage is not recorded, by closing."""
+def uncovered_sessions(connection: sqlite3.Connection) -> list[SessionSpan]:
+    """Return closed sessions whose coverage is not recorded, by opening."""
     rows = connection.execute(
         "SELECT id, counter, opened_at, closed_at FROM sessions"
-        " WHERE opened_at >= ? AND closed_at IS NOT NULL AND covered_at IS NULL"
-        " ORDER BY closed_at",
-        (since,),
+        " WHERE closed_at IS NOT NULL AND covered_at IS NULL ORDER BY opened_at"
     )
     return [SessionSpan(*row) for row in rows]
 

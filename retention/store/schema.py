@@ -117,6 +117,8 @@ MIGRATIONS: tuple[str, ...] = (
         closed_at INTEGER, covered_at INTEGER
     ) STRICT;
     CREATE INDEX sessions_opened ON sessions (opened_at);
+    CREATE INDEX sessions_uncovered ON sessions (opened_at)
+        WHERE closed_at IS NOT NULL AND covered_at IS NULL;
 
     -- Commands from central that were taken up, so that one command is answered once.
     CREATE TABLE commands (

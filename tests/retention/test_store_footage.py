@@ -95,7 +95,6 @@ def test_session_is_covered_once(store):
         connection.execute("INSERT INTO sessions VALUES (?, 'c1', 5, 9, NULL)", (session,))
         connection.execute("INSERT INTO sessions VALUES ('open', 'c1', 5, NULL, NULL)")
         assert [one.id for one in footage.uncovered_sessions(connection)] == [session]
-        assert footage.uncovered_sessions(connection, 6) == []
         footage.mark_covered(store, connection, covered)
         footage.mark_covered(store, connection, covered)
         assert footage.uncovered_sessions(connection) == []

@@ -39,16 +39,18 @@ def larger_transport_stream() -> bytes:
     return encoded(192, 144)
 
 
-def encoded(width: int, height: int) -> bytes:
+def encoded(
+    width: int, height: int, *, gops: int = GOPS, gop_pictures: int = GOP_PICTURES, rate: int = RATE
+) -> bytes:
     raw, random = io.BytesIO(), np.random.default_rng(2)
     with av.open(raw, "w", format="mpegts") as container:
         stream = container.add_stream(
             "libx264",
-            rate=RATE,
-            options={"g": str(GOP_PICTURES), "bf": "1", "preset": "ultrafast", "sc_threshold": "0"},
+            rate=rate,
+            options={"g": str(gop_pictures), "bf": "1", "preset": "ultrafast", "sc_threshold": "0"},
         )
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(GOPS * GOP_PICTURES):
+        for number in range(gops * gop_pictures):
             pixels = random.integers(0, 255, (height, width, 3), dtype=np.uint8)
             picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             picture.pts = number

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.recorder.segmenter import Segmenter, Step
+from retention.store.footage import LONGEST_SEGMENT_US
 
 TICK = Fraction(1, 1000)
 WALL = 1_700_000_000_000_000
@@ -83,6 +84,14 @@ def test_one_late_burst_is_no_drift_but_a_whole_late_segment_is():
     assert segmenter.keyframe(4500, at(4500) + 1_900_000, WALL) is Step.CUT
     assert segmenter.keyframe(5500, at(5500) + 1_500_000, WALL) is Step.WRITE
     assert segmenter.keyframe(6500, at(6500) + 1_600_000, WALL) is Step.BEGIN_RUN
+
+
+def test_stream_without_key_pictures_ends_the_run_before_the_longest_segment():
+    segmenter, dts = begun(), 500
+    while segmenter.frame(dts) is Step.WRITE:
+        dts += 1000
+    assert segmenter.end_us - segmenter.start_us() <= LONGEST_SEGMENT_US
+    assert segmenter.frame(dts + 1000) is Step.SKIP
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3000, 4000)), max_size=60))
