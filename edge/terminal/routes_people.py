@@ -31,6 +31,8 @@ from retention.store import people
 from retention.terms.problems import Problem, Refusal
 
 PURPOSE = "face_verification"
+# Why the verifier may not enrol, apart from the picture.
+NOT_THE_PICTURE = {"NO_CONSENT": 409, "STORAGE_UNAVAILABLE": 503}
 _WITHOUT_TOKEN = tuple(code for code in ANYWHERE if code != "UNAUTHENTICATED")
 
 
@@ -120,11 +122,18 @@ def people_router(parts: Parts) -> APIRouter:
         except VerifierUnavailable as exc:
             raise Refusal(Problem(503, "VERIFIER_UNAVAILABLE")) from exc
         if isinstance(answer, EnrolmentRefused):
-            facts = {"reason": answer.code}
-            raise Refusal(Problem(422, "IMAGE_REFUSED", answer.detail, facts))
+            raise Refusal(_not_enrolled(answer))
         return ReferenceAnswer(reference=answer.reference, expires_at=answer.expires_at)
 
     return router
+
+
+def _not_enrolled(answer: EnrolmentRefused) -> Problem:
+    """Say that the picture is at fault only when it is."""
+    status = NOT_THE_PICTURE.get(answer.code)
+    if status is not None:
+        return Problem(status, answer.code)
+    return Problem(422, "IMAGE_REFUSED", answer.detail, {"reason": answer.code})
 
 
 def _picture(text: str) -> bytes:

@@ -7,6 +7,7 @@ happened, and its record will tell.
 
 from __future__ import annotations
 
+import time
 from typing import Annotated
 
 import zmq
@@ -45,14 +46,16 @@ class VerifierClient:
 
     def verify(self, request: VerifyFace) -> IdentityDecided:
         """Return the recorded decision. Raises VerifierUnavailable."""
-        answer = self._ask([request.model_dump_json().encode()])
+        answer = self._ask([self._timed(request)])
+        if isinstance(answer, EnrolmentRefused):
+            raise VerifierUnavailable(f"refused: {answer.code}")
         if not isinstance(answer, Decided):
             raise VerifierUnavailable(f"answered {answer.answer!r} to verify")
         return answer.decided
 
     def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:
         """Return the stored reference or why not. Raises VerifierUnavailable."""
-        answer = self._ask([request.model_dump_json().encode(), picture])
+        answer = self._ask([self._timed(request), picture])
         if isinstance(answer, Decided):
             raise VerifierUnavailable("answered 'decided' to enrol")
         return answer
@@ -64,6 +67,10 @@ class VerifierClient:
         except VerifierUnavailable:
             return False
         return True
+
+    def _timed(self, request: VerifyFace | Enrol) -> bytes:
+        until_ns = time.monotonic_ns() + int(self._timeout_seconds * 1e9)
+        return request.model_copy(update={"until_ns": until_ns}).model_dump_json().encode()
 
     def _ask(self, frames: list[bytes]) -> Decided | Enrolled | EnrolmentRefused:
         answer = self._exchange(frames, self._timeout_seconds)

@@ -6,9 +6,11 @@ loudly, and every other way stays open (US-09).
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import structlog
 import zmq
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from edge.process import ProcessContext
 from edge.verifier.protocol import (
@@ -20,7 +22,7 @@ from edge.verifier.protocol import (
     VerifyFace,
 )
 from edge.verifier.service import FaceMethod, VerifierService
-from hardware.cameras import OpenCvFrames
+from hardware.cameras import FrameSource, OpenCvFrames
 from identity.calibration import load_calibration
 from identity.errors import IdentityError
 from identity.policy import load_policy
@@ -29,10 +31,14 @@ from models.runtime import load_models
 from retention.records.envelope import first_error
 from retention.records.errors import UsageError
 from retention.records.fields import Frozen
+from retention.store.database import StoreUnavailable
 
 log = structlog.get_logger()
 POLL_MILLISECONDS = 500
-_REQUEST: TypeAdapter[VerifyFace | Enrol | Ping] = TypeAdapter(VerifyFace | Enrol | Ping)
+LAST_WORD_MILLISECONDS = 1000
+_REQUEST: TypeAdapter[VerifyFace | Enrol | Ping] = TypeAdapter(
+    Annotated[VerifyFace | Enrol | Ping, Field(discriminator="do")]
+)
 
 
 def run(context: ProcessContext) -> None:
@@ -81,23 +87,41 @@ def load_method(context: ProcessContext) -> FaceMethod:
 def _serve(context: ProcessContext, service: VerifierService, frames: OpenCvFrames) -> None:
     with zmq.Context() as zmq_context, zmq_context.socket(zmq.REP) as socket:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_PICTURE_BYTES + 4096)
-        socket.setsockopt(zmq.LINGER, 0)
+        # A stop ends an attempt at once; what was decided still has to reach the terminal.
+        socket.setsockopt(zmq.LINGER, LAST_WORD_MILLISECONDS)
         socket.bind(context.config.socket("verifier"))
         log.info("verifier_ready")
         while not context.stop.is_set():
             context.beat()
-            if socket.poll(POLL_MILLISECONDS):
-                answer = _answer(service, frames, socket.recv_multipart())
-                socket.send(answer.model_dump_json().encode())
+            if not socket.poll(POLL_MILLISECONDS):
+                continue
+            try:
+                parts = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:  # what came was no request; REP has dropped it
+                continue
+            socket.send(answer_to(service, frames, parts).model_dump_json().encode())
 
 
-def _answer(service: VerifierService, frames: OpenCvFrames, parts: list[bytes]) -> Frozen:
+def answer_to(service: VerifierService, frames: FrameSource, parts: list[bytes]) -> Frozen:
+    """Return the answer to one message; what cannot be done is an answer, not the end of us."""
     try:
         request = _REQUEST.validate_json(parts[0])
     except ValidationError as exc:
         return EnrolmentRefused(code="INVALID_REQUEST", detail=first_error(exc)[:200])
     if isinstance(request, Ping):
         return Ready()
+    try:
+        return _carry_out(service, frames, request, parts)
+    except StoreUnavailable as exc:
+        log.error("storage_unavailable", detail=str(exc))
+        return EnrolmentRefused(code="STORAGE_UNAVAILABLE", detail="nothing was recorded")
+
+
+def _carry_out(
+    service: VerifierService, frames: FrameSource, request: VerifyFace | Enrol, parts: list[bytes]
+) -> Frozen:
+    if request.until_ns is not None and service.monotonic_ns() >= request.until_ns:
+        return EnrolmentRefused(code="DEADLINE", detail="nobody waits for this any more")
     if isinstance(request, Enrol):
         if len(parts) != 2:
             return EnrolmentRefused(code="INVALID_REQUEST", detail="no picture came with it")

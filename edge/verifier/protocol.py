@@ -16,7 +16,14 @@ from retention.records.payloads import IdentityDecided
 MAX_PICTURE_BYTES = 8 * 1024 * 1024
 
 
-class VerifyFace(Frozen):
+class _Request(Frozen):
+    """`until_ns`: from then on (monotonic clock of this machine) nobody waits for the answer, and
+    the request is not carried out. Somebody else may be standing at the counter by then."""
+
+    until_ns: Count | None = None
+
+
+class VerifyFace(_Request):
     """Run one attempt at the counter's camera now."""
 
     do: Literal["verify"] = "verify"
@@ -28,7 +35,7 @@ class VerifyFace(Frozen):
     attempt: Count
 
 
-class Enrol(Frozen):
+class Enrol(_Request):
     """Make a reference of a picture (second frame: the image file's bytes)."""
 
     do: Literal["enrol"] = "enrol"
@@ -60,6 +67,8 @@ class Enrolled(Frozen):
 
 
 class EnrolmentRefused(Frozen):
+    """Nothing was done: an enrolment not accepted, or any request that cannot be carried out."""
+
     answer: Literal["refused"] = "refused"
     code: Code
     detail: Text

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -24,15 +24,17 @@ from edge.verifier.protocol import (
 from hardware.cameras import FrameSource
 from identity.attempt import Attempt
 from identity.calibration import LoadedCalibration
-from identity.decision import Decision, receipt_payload
+from identity.decision import Decision, FaceEvidence, Outcome, receipt_payload
 from identity.errors import ImageRefused, ReferenceUnreadable
 from identity.images import decode_image
 from identity.policy import IdentityPolicy
 from identity.references import EnrolmentRefused as NotUsable
 from identity.references import Reference, ReferenceTerms, SealedReference, enrol, open_sealed, seal
+from models.errors import InferenceFailed
 from models.runtime import LoadedModels
 from retention.records.clock import to_text
 from retention.records.ids import ConsentId, ReferenceId
+from retention.records.payloads import DecisionReceipt
 from retention.records.receipts import sign_receipt
 from retention.records.signing import Signer
 from retention.store import people
@@ -72,11 +74,34 @@ class VerifierService:
         keys = config.keys()
         self._key, self._key_id = keys.secret("reference"), keys.secret_id("reference")
 
+    def monotonic_ns(self) -> int:
+        """Return the clock that a request's `until_ns` is on."""
+        return self._store.clock.monotonic_ns()
+
     def verify(self, request: VerifyFace) -> Decided:
         """Run one attempt now; return its recorded receipt. Raises StoreUnavailable."""
         decision = self._attempt(self._reference_of(request.subject_ref))
+        with self._store.write() as connection:
+            # A consent withdrawn while we looked: what was compared counts for nothing.
+            if decision.reference_id is not None:
+                standing = people.newest_reference(connection, request.subject_ref)
+                if standing is None or standing.id != decision.reference_id:
+                    decision = _uncompared(decision)
+            decided = sign_receipt(self._receipt(decision, request), self._signer)
+            append(self._store, connection, decided, counter=request.counter)
+        receipt = decided.receipt
+        log.info(
+            "identity_decided",
+            session=request.session,
+            outcome=receipt.outcome,
+            reasons=receipt.reasons,
+            frames_seen=receipt.frames_seen,
+        )
+        return Decided(decided=decided)
+
+    def _receipt(self, decision: Decision, request: VerifyFace) -> DecisionReceipt:
         verification = self._config.verification
-        receipt = receipt_payload(
+        return receipt_payload(
             decision,
             receipt_id=self._store.ids.new(),
             session=request.session,
@@ -87,17 +112,6 @@ class VerifierService:
             camera=verification.camera,
             valid_for=timedelta(seconds=verification.receipt_seconds),
         )
-        decided = sign_receipt(receipt, self._signer)
-        with self._store.write() as connection:
-            append(self._store, connection, decided, counter=request.counter)
-        log.info(
-            "identity_decided",
-            session=request.session,
-            outcome=receipt.outcome,
-            reasons=receipt.reasons,
-            frames_seen=receipt.frames_seen,
-        )
-        return Decided(decided=decided)
 
     def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:
         """Make and keep a sealed reference. Raises StoreUnavailable."""
@@ -117,6 +131,9 @@ class VerifierService:
             )
         except ImageRefused as exc:
             return EnrolmentRefused(code="IMAGE_REFUSED", detail=str(exc)[:200])
+        except InferenceFailed as exc:
+            log.error("enrolment_fault", model=exc.model)
+            return EnrolmentRefused(code="INTERNAL_ERROR", detail="the picture cannot be examined")
         if isinstance(made, NotUsable):
             return EnrolmentRefused(code=made.reason, detail="the picture is not usable")
         return self._keep(seal(made, self._key, self._key_id), request.counter)
@@ -185,3 +202,14 @@ class VerifierService:
                 ordinal = frame.ordinal
                 complete = attempt.observe(frame).complete
         return attempt.decide()
+
+
+def _uncompared(decision: Decision) -> Decision:
+    """Return REFER for want of a reference: how many frames were seen, and nothing compared."""
+    return replace(
+        decision,
+        outcome=Outcome.REFER,
+        reasons=("REFERENCE_MISSING",),
+        evidence=FaceEvidence(frames_seen=decision.evidence.frames_seen),
+        reference_id=None,
+    )

@@ -361,6 +361,10 @@ def test_a_reference_wants_a_standing_consent_of_the_same_person(
     verifier.refusal = EnrolmentRefused(code="NO_FACE", detail="no face found")
     no = refused(counter.enrol, consent, PATIENT, b"x" * 9)
     assert (no.status, no.code, no.body["reason"]) == (422, "IMAGE_REFUSED", "NO_FACE")
+    for code, status in (("NO_CONSENT", 409), ("STORAGE_UNAVAILABLE", 503)):
+        verifier.refusal = EnrolmentRefused(code=code, detail="not the picture")
+        no = refused(counter.enrol, consent, PATIENT, b"x" * 9)
+        assert (no.status, no.code) == (status, code)
     verifier.refusal, verifier.available = None, False
     assert refused(counter.enrol, consent, PATIENT, b"x" * 9).code == "VERIFIER_UNAVAILABLE"
     counter.withdraw(consent)

@@ -186,7 +186,10 @@ def test_a_decision_comes_back_as_it_was_signed(
         assert client.answers()
         with pytest.raises(VerifierUnavailable):
             client.enrol(ENROL, b"picture")
-    assert VerifyFace.model_validate_json(seen[0][0]) == REQUEST
+    asked = VerifyFace.model_validate_json(seen[0][0])
+    assert asked.model_copy(update={"until_ns": None}) == REQUEST
+    assert asked.until_ns is not None
+    assert abs(asked.until_ns - time.monotonic_ns()) < DEADLINE_SECONDS * 1e9
     assert seen[2][1] == b"picture"
 
 

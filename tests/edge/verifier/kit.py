@@ -1,0 +1,176 @@
+"""A verifier without camera or models: a rendered head, scripted answers, a clock of the test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+
+from edge.config import EdgeConfig
+from edge.verifier.process import answer_to
+from edge.verifier.protocol import Decided, VerifyFace
+from edge.verifier.service import FaceMethod, VerifierService
+from identity.attempt import FaceFrame
+from identity.policy import load_policy
+from identity.references import Reference, seal
+from models.manifest import SFACE, YUNET
+from models.opencv import cv2
+from models.runtime import LoadedModels
+from models.values import Landmarks
+from retention.records.clock import ManualClock
+from retention.records.fields import Frozen
+from retention.records.ids import SeededIds
+from retention.records.payloads import ConsentGiven, DecisionReceipt
+from retention.store import people
+from retention.store.database import NodeStore
+from tests.identity import support
+from tests.identity.support import ScriptedModels, face_at, unit_vector
+
+PERSON, SOMEBODY = "ef" * 32, "aa" * 32
+COUNTER = "counter-1"
+CONSENT = "0197a000-0000-7000-8000-000000000002"
+
+
+@dataclass
+class RenderedFrames:
+    """A head that turns, 15 frames a second of the test's clock; `on_frame` may do anything."""
+
+    clock: ManualClock
+    on_frame: Callable[[int], None] = lambda _: None
+    dead: bool = False
+    seen: list[Landmarks] = field(default_factory=list)
+    watching: bool = False
+    asked: int = 0
+
+    @property
+    def healthy(self) -> bool:
+        return not self.dead
+
+    def latest(self, after_ordinal: int, timeout_seconds: float) -> FaceFrame | None:
+        assert self.watching
+        self.asked += 1
+        self.on_frame(self.asked)
+        self.clock.advance(timedelta(seconds=timeout_seconds if self.dead else 1 / 15))
+        if self.dead:
+            return None
+        pixels, landmarks = support.turning_head(after_ordinal / 15)
+        self.seen.append(landmarks)
+        return FaceFrame(pixels, after_ordinal + 1, self.clock.monotonic_ns())
+
+    def pause(self) -> None:
+        self.watching = False
+
+    def resume(self) -> None:
+        self.watching = True
+
+    def close(self) -> None:
+        pass
+
+
+class Bench:
+    """One verifier, its parts, and short words for what a terminal asks."""
+
+    def __init__(self, config: EdgeConfig, store: NodeStore, clock: ManualClock) -> None:
+        self.config, self.store, self.clock = config, store, clock
+        self.frames, self.stop, self.beats = RenderedFrames(clock), threading.Event(), list[int]()
+        self.models = ScriptedModels(
+            lambda _: [face_at(self.frames.seen[-1])], lambda _: unit_vector(0, 0.3)
+        )
+        method = FaceMethod(
+            LoadedModels(self.models, self.models, YUNET, SFACE),
+            load_policy(),
+            support.calibration(),
+        )
+        self.service = VerifierService(
+            config=config,
+            store=store,
+            signer=config.keys().signer(),
+            method=method,
+            frames=self.frames,
+            stop=self.stop,
+            beat=lambda: self.beats.append(1),
+        )
+
+    def ask(self, *parts: bytes) -> Frozen:
+        """Send one message as it comes from the socket."""
+        return answer_to(self.service, self.frames, list(parts))
+
+    def verify(self, **changes: object) -> DecisionReceipt:
+        """Run one attempt and return its receipt."""
+        answer = self.ask(request(**changes).model_dump_json().encode())
+        assert isinstance(answer, Decided), answer
+        return answer.decided.receipt
+
+    def consent(self, person_ref: str = PERSON) -> str:
+        given = ConsentGiven(
+            consent=CONSENT,
+            person_ref=person_ref,
+            purpose="face_verification",
+            notice_version="1",
+            method="signed",
+            operator="op",
+        )
+        with self.store.write() as connection:
+            people.give_consent(self.store, connection, given, counter=COUNTER)
+        return given.consent
+
+    def withdraw(self) -> None:
+        with self.store.write() as connection:
+            consent = people.read_consent(connection, CONSENT)
+            assert consent is not None
+            people.withdraw_consent(self.store, connection, consent, counter=COUNTER)
+
+    def keep(self, reference: Reference, row_person: str = PERSON) -> None:
+        """Store a sealed reference, by default under its own person."""
+        sealed, terms = seal(reference, *self.key()), reference.terms
+        row = people.Reference(
+            id=terms.reference_id,
+            person_ref=row_person,
+            consent=terms.consent_id,
+            contract_id=terms.contract_id,
+            source=terms.source,
+            key_id=sealed.key_id,
+            nonce=sealed.nonce,
+            sealed=sealed.ciphertext,
+            enrolled_at=self.clock.now(),
+            expires_at=terms.expires_at,
+        )
+        with self.store.write() as connection:
+            people.insert_reference(self.store, connection, row, counter=COUNTER)
+
+    def key(self) -> tuple[bytes, str]:
+        keys = self.config.keys()
+        return keys.secret("reference"), keys.secret_id("reference")
+
+    def enrolled(self) -> None:
+        """Give consent and keep a reference of the rendered head."""
+        self.consent()
+        self.keep(support.reference(unit_vector(0)))
+
+    def records(self, kind: str) -> list[bytes]:
+        with self.store.read() as connection:
+            rows = connection.execute("SELECT bytes FROM log WHERE kind = ?", (kind,))
+            return [row["bytes"] for row in rows]
+
+
+def request(**changes: object) -> VerifyFace:
+    values: dict[str, object] = {
+        "session": SeededIds().new(),
+        "counter": COUNTER,
+        "claim_digest": "c" * 64,
+        "subject_ref": PERSON,
+        "subject_role": "patient",
+        "attempt": 1,
+    }
+    return VerifyFace.model_validate(values | changes)
+
+
+def picture(pixels: np.ndarray | None = None) -> bytes:
+    """Return a PNG file, by default of the rendered head."""
+    shown = support.turning_head(0)[0] if pixels is None else pixels
+    done, content = cv2.imencode(".png", shown)
+    assert done
+    return content.tobytes()
