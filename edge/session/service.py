@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from edge.config import EdgeConfig
@@ -71,6 +71,11 @@ class SessionService:
         """Return a session's state for the node itself, whatever its counter."""
         with self.store.read() as connection:
             return self._load(connection, session, None)
+
+    def now(self, state: SessionState) -> datetime:
+        """Return the time by which what is in force in a session is judged."""
+        clock = self.store.clock
+        return state.no_earlier_than(clock.now(), clock.monotonic_ns(), clock.boot_id())
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -154,9 +159,7 @@ class SessionService:
         return self.act(
             session,
             caller,
-            lambda state: commands.ask_gate(
-                state, self.store.clock.now(), self.terms, authorisation
-            ),
+            lambda state: commands.ask_gate(state, self.now(state), self.terms, authorisation),
         )
 
     def report(
@@ -172,7 +175,7 @@ class SessionService:
             session,
             caller,
             lambda state: commands.report_settlement(
-                state, self.store.clock.now(), self.terms, authorisation, outcome, setl_id
+                state, self.now(state), self.terms, authorisation, outcome, setl_id
             ),
         )
 

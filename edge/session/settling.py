@@ -9,7 +9,7 @@ new msgid; nothing is ever resent blindly.
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
@@ -42,7 +42,7 @@ class Settler:
     def __init__(self, service: SessionService, port: SettlementPort) -> None:
         self._service, self._port = service, port
         self._locks = tuple(threading.Lock() for _ in range(64))
-        self._retries: dict[str, tuple[datetime, timedelta]] = {}
+        self._retries: dict[str, tuple[timedelta, timedelta]] = {}  # due at uptime, pause
 
     def settle(self, caller: Caller, session: str, person: InsuredPerson) -> SessionState:
         """Settle once and return the state; a second submit waits and gets the same answer.
@@ -66,13 +66,13 @@ class Settler:
         with self._service.store.read() as connection:
             sessions = unconcluded_settlements(connection)
         for session in sessions:
-            self._retries[session] = (self._service.store.clock.now(), FIRST_RETRY)
+            self._retries[session] = (self._uptime(), FIRST_RETRY)
         self.retry_due()
         return len(sessions)
 
     def retry_due(self) -> None:
         """Try again the reversals whose time has come; each waits twice as long as before."""
-        now = self._service.store.clock.now()
+        now = self._uptime()
         for session, (due, pause) in list(self._retries.items()):
             if now < due:
                 continue
@@ -83,12 +83,13 @@ class Settler:
 
     def _begin(self, caller: Caller, session: str) -> SessionState:
         msgid = self._port.new_msgid()
-        now = self._service.store.clock.now()
-        terms = self._service.terms
-        return self._service.act(
+        service = self._service
+        return service.act(
             session,
             caller,
-            lambda state: commands.start_settlement(state, now, terms, msgid),
+            lambda state: commands.start_settlement(
+                state, service.now(state), service.terms, msgid
+            ),
         )
 
     def _ask(self, state: SessionState, person: InsuredPerson) -> SessionState:
@@ -144,8 +145,11 @@ class Settler:
         return state
 
     def _watch(self, session: str) -> None:
-        due = self._service.store.clock.now() + FIRST_RETRY
+        due = self._uptime() + FIRST_RETRY
         self._retries.setdefault(session, (due, FIRST_RETRY))
+
+    def _uptime(self) -> timedelta:
+        return timedelta(microseconds=self._service.store.clock.monotonic_ns() // 1000)
 
     def _lock_of(self, session: str) -> threading.Lock:
         """Return the session's lock. A few sessions share one, so locks need no tidying up."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from retention.records import payloads as p
@@ -47,6 +47,19 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment that was signed, and where the monotonic clock of that boot stood then."""
+
+    moment: datetime
+    monotonic_ns: int
+    boot_id: str
+
+    def now(self, monotonic_ns: int) -> datetime:
+        """Return the moment plus what has passed since then, within the same boot."""
+        return self.moment + timedelta(microseconds=(monotonic_ns - self.monotonic_ns) // 1000)
+
+
+@dataclass(frozen=True, slots=True)
 class SessionState:
     """What is known of a session. `void` tells why `authorised` no longer counts."""
 
@@ -65,6 +78,8 @@ class SessionState:
     attempt: p.SettlementAttempted | None = None
     concluded: p.SettlementConcluded | None = None
     closed: p.SessionClosed | None = None
+    decided_mark: Mark | None = None
+    authorised_mark: Mark | None = None
 
     @property
     def session(self) -> str:
@@ -91,7 +106,7 @@ class SessionState:
             for decided in self.decisions
             if decided.receipt.method == "face"
             and decided.receipt.subject_ref == self.subject[0]
-            and not NOT_AN_ATTEMPT.intersection(decided.receipt.reasons)
+            and decided.receipt.frames_seen > 0
         )
 
     @property
@@ -101,6 +116,14 @@ class SessionState:
             return None
         authorisation = self.authorised.authorisation
         return None if authorisation.authorisation in self.used else authorisation
+
+    def no_earlier_than(self, now: datetime, monotonic_ns: int, boot_id: str) -> datetime:
+        """Return the time by which receipt and authorisation are judged: the wall clock, but
+        never less than has passed since they were signed. So a clock that is set back makes
+        nothing last longer. Of what an earlier boot signed, only the wall clock is known."""
+        live = self.authorised_mark if self.live_authorisation is not None else None
+        marks = [mark for mark in (self.decided_mark, live) if mark and mark.boot_id == boot_id]
+        return max([now, *(mark.now(monotonic_ns) for mark in marks)])
 
     def accepted(self, now: datetime) -> bool:
         """Say whether the decision in force accepts the present subject and is fresh."""
@@ -121,8 +144,6 @@ STAGE_AFTER = {
     "unknown": Stage.REVERSING,
     "reversed": Stage.REVERSED,
 }
-# Decisions with one of these reasons looked at no face, so they take no attempt away.
-NOT_AN_ATTEMPT = frozenset({"VERIFIER_UNAVAILABLE", "ATTEMPTS_EXHAUSTED"})
 
 
 def fold(records: Iterable[Record]) -> SessionState:
@@ -135,7 +156,7 @@ def fold(records: Iterable[Record]) -> SessionState:
         elif content is not None:
             state = advance(state, content)
         step = Step(record.sequence, record.kind, record.occurred_at)
-        state = replace(state, steps=(*state.steps, step))
+        state = replace(_marked(state, record, content), steps=(*state.steps, step))
     if state is None:
         raise NotASession("no records")
     return state
@@ -168,6 +189,18 @@ def advance(state: SessionState, payload: Frozen) -> SessionState:
             return replace(state, stage=stage, concluded=payload, used=used)
         case p.SessionClosed():
             return replace(state, closed=payload)
+    return state
+
+
+def _marked(state: SessionState, record: Record, content: Frozen | None) -> SessionState:
+    monotonic_ns, boot_id = int(record.monotonic_ns), record.boot_id
+    match content:
+        case p.IdentityDecided():
+            moment = from_text(content.receipt.decided_at)
+            return replace(state, decided_mark=Mark(moment, monotonic_ns, boot_id))
+        case p.SessionAuthorised():
+            moment = from_text(content.authorisation.issued_at)
+            return replace(state, authorised_mark=Mark(moment, monotonic_ns, boot_id))
     return state
 
 

@@ -62,7 +62,8 @@ class Parts:
 
     def view(self, state: SessionState) -> SessionView:
         """Return a session's view as of now."""
-        return session_view(state, self.store.clock.now(), self.service.terms, self.enrolled(state))
+        now = self.service.now(state)
+        return session_view(state, now, self.service.terms, self.enrolled(state))
 
     def enrolled(self, state: SessionState) -> bool:
         """Say whether the present subject has a reference to compare with."""

@@ -111,7 +111,7 @@ def _attempt(parts: Parts, caller: Caller, session: str) -> SessionState:
 
 def _answer(parts: Parts, state: SessionState) -> DecisionAnswer:
     answer = decision_answer(
-        state, parts.store.clock.now(), parts.service.terms, parts.enrolled(state)
+        state, parts.service.now(state), parts.service.terms, parts.enrolled(state)
     )
     receipt = answer.decided.receipt
     parts.metrics.decisions.labels(receipt.method, receipt.outcome).inc()

@@ -44,7 +44,13 @@ def config_for(data: Path, **changes: Any) -> EdgeConfig:
 
 
 def receipt_for(
-    request: VerifyFace, *, receipt: str, outcome: Outcome, reason: str, now: datetime
+    request: VerifyFace,
+    *,
+    receipt: str,
+    outcome: Outcome,
+    reason: str,
+    now: datetime,
+    frames_seen: int = 10,
 ) -> DecisionReceipt:
     """Return the receipt that a verifier would make."""
     return DecisionReceipt(
@@ -69,8 +75,8 @@ def receipt_for(
         threshold="0.4",
         comparison_score="0.7",
         neg_log10_fmr="6",
-        frames_seen=10,
-        frames_used=5,
+        frames_seen=frames_seen,
+        frames_used=frames_seen // 2,
         quality=(),
         liveness=(),
         started_at=to_text(now),
@@ -87,6 +93,7 @@ class FakeVerifier:
     signer: Signer
     outcome: Outcome = "ACCEPT"
     reason: str = "MATCH"
+    frames_seen: int = 10
     available: bool = True
     recording: bool = True
     refusal: EnrolmentRefused | None = None
@@ -107,6 +114,7 @@ class FakeVerifier:
             outcome=self.outcome,
             reason=self.reason,
             now=self.store.clock.now(),
+            frames_seen=self.frames_seen,
         )
         decided = sign_receipt(made, self.signer)
         if self.recording:

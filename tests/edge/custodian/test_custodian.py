@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from datetime import timedelta
@@ -15,9 +16,14 @@ from edge.config import (
     VerificationConfig,
 )
 from edge.custodian.process import Custodian, SealAsker
+from edge.process import ProcessContext
+from edge.processes import recorder_lock
 from edge.recorder.process import SealRequests
+from retention.durable import FileLock
+from retention.footage.layout import SegmentIdentity
+from retention.footage.volume import VolumeRefused, open_volume
 from retention.records.clock import from_micros, to_micros, to_text
-from retention.records.payloads import GapCause, SceneRole, SegmentSealed
+from retention.records.payloads import GapCause, RunStarted, SceneRole, SegmentSealed
 from retention.store import footage
 from retention.store.log import of_session
 
@@ -168,6 +174,65 @@ def test_session_left_open_for_days_is_covered_after_it_closes(custodian, store,
     clock.advance(timedelta(minutes=10))
     custodian.step()
     assert len(covered(store, session)) == 1
+
+
+def begin(store, camera: str) -> SegmentIdentity:
+    """Say that a camera recorded here once; returns the identity of its first segment."""
+    node, now = store.identity, to_text(store.clock.now())
+    run, role = store.ids.new(), SceneRole.PURCHASE
+    with store.write() as connection:
+        started = RunStarted(
+            run=run, camera=camera, scene_role=role, codec="h264", width=1, height=1, started_at=now
+        )
+        footage.insert_run(store, connection, started)
+    return SegmentIdentity(
+        agency=node.agency,
+        pharmacy=node.pharmacy,
+        node=node.node,
+        camera=camera,
+        scene_role=role,
+        run=run,
+        ordinal=0,
+        segment=store.ids.new(),
+        started_at=now,
+        codec="h264",
+    )
+
+
+def incidents(store) -> list[tuple[str, str]]:
+    with store.read() as connection:
+        return [tuple(row) for row in connection.execute("SELECT incident, subject FROM incidents")]
+
+
+def test_sweep_does_for_a_retired_camera_what_its_recorder_would(custodian, config, store):
+    context = ProcessContext(config, threading.Event(), lambda: None)
+    root = config.footage_root
+    open_volume(root, store)
+    for camera in ("retired", "purchase"):
+        part = root / begin(store, camera).path(".mp4.part")
+        part.parent.mkdir(parents=True)
+        part.write_bytes(b"no fragment")
+    custodian.sweep(context)
+    (found,) = incidents(store)  # the other one is the recorder's own
+    assert found[0] == "PART_UNUSABLE"
+    assert found[1].startswith("retired/")
+    lock = FileLock(recorder_lock(config, "retired"))  # nothing is held afterwards
+    lock.release()
+
+
+def test_sweep_says_nothing_about_a_disk_that_is_not_the_nodes(custodian, config, store):
+    context = ProcessContext(config, threading.Event(), lambda: None)
+    film(store, "purchase", 0, 10 * SECOND)
+    config.footage_root.mkdir()
+    with pytest.raises(FileNotFoundError):
+        custodian.sweep(context)
+    identity = {"format": 1, "node": "node-b", "database_id": store.ids.new()}
+    (config.footage_root / "volume.json").write_text(
+        json.dumps(identity | {"volume": store.ids.new()})
+    )
+    with pytest.raises(VolumeRefused):
+        custodian.sweep(context)
+    assert incidents(store) == []
 
 
 def test_asked_recorder_hears_it_and_an_absent_one_is_no_trouble(config):

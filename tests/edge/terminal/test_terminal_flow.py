@@ -188,6 +188,47 @@ def test_an_expired_receipt_and_an_expired_authorisation_are_refused(
     assert counter.report(session, again)["stage"] == "settled"
 
 
+def test_a_clock_set_back_makes_neither_receipt_nor_authorisation_last_longer(
+    counter: PharmacyClient, clock: ManualClock
+) -> None:
+    session, authorisation = ready_to_settle(counter)
+    clock.advance(timedelta(minutes=9))
+    clock.jump(timedelta(minutes=-9))
+    assert counter.session(session)["next_step"] == "settle"
+    clock.advance(timedelta(minutes=1))
+    assert counter.session(session)["next_step"] == "enrol_or_attest"
+    assert refused(counter.report, session, authorisation).code == "AUTHORISATION_EXPIRED"
+    assert refused(counter.authorise, session).reasons == ("RECEIPT_EXPIRED",)
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_after_a_clock_that_jumped_the_counter_goes_on(
+    counter: PharmacyClient, clock: ManualClock, hours: int
+) -> None:
+    session = counter.open()["session"]
+    counter.verify(session)
+    counter.basket(session)
+    clock.jump(timedelta(hours=hours))
+    if hours > 0:  # by the wall clock it is long over, and the earlier end counts
+        assert refused(counter.authorise, session).reasons == ("RECEIPT_EXPIRED",)
+        counter.verify(session)
+    authorisation = counter.authorise(session)["authorisation"]["authorisation"]
+    clock.jump(timedelta(minutes=-1))
+    assert counter.report(session, authorisation)["stage"] == "settled"
+
+
+def test_what_an_earlier_boot_signed_is_judged_by_the_wall_clock_and_never_from_the_future(
+    counter: PharmacyClient, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, authorisation = ready_to_settle(counter)
+    monkeypatch.setattr(clock, "boot_id", lambda: "00000000-0000-4000-8000-000000000001")
+    monkeypatch.setattr(clock, "_monotonic_ns", 60_000_000_000)
+    clock.jump(timedelta(days=-3))  # no battery behind the clock
+    assert refused(counter.report, session, authorisation).code == "AUTHORISATION_EXPIRED"
+    clock.jump(timedelta(days=3, minutes=5))
+    assert counter.report(session, authorisation)["stage"] == "settled"
+
+
 def test_an_authorisation_is_used_once_and_the_same_report_gets_the_same_answer(
     counter: PharmacyClient,
 ) -> None:
@@ -309,6 +350,16 @@ def test_after_three_attempts_the_machine_looks_no_more(
     counter.basket(session)
     counter.attest(session, *pharmacist)
     assert counter.authorise(session)["authorisation"]
+
+
+def test_a_decision_on_no_frame_takes_no_attempt_away(
+    counter: PharmacyClient, verifier: FakeVerifier
+) -> None:
+    verifier.outcome, verifier.reason, verifier.frames_seen = "REFER", "CAMERA_UNAVAILABLE", 0
+    session = counter.open()["session"]
+    assert [counter.verify(session)["attempts_left"] for _ in range(4)] == [3] * 4
+    verifier.frames_seen = 1
+    assert counter.verify(session)["attempts_left"] == 2
 
 
 def test_a_verifier_that_is_gone_refers_and_leaves_every_other_way_open(
