@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import structlog
@@ -18,10 +18,9 @@ from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 from central.config import CentralConfig
 from central.database import Database, require_head
 from central.errors import DatabaseUnavailable
+from central.payloads import read_payload
 from central.projections import Fact, FlagView, SessionView, Views, fold, row_of
 from central.tables import Flag, Node, Session, Step, StoredRecord, table_of
-from retention.records.fields import Frozen
-from retention.records.kinds import BY_NAME
 
 log = structlog.get_logger()
 NODES, RECORDS = table_of(Node), table_of(StoredRecord)
@@ -90,7 +89,7 @@ def _project_node(database: Database, node: str) -> int:
             load_flag=lambda code, subject: _load_flag(connection, node, code, subject),
         )
         for row in rows:
-            fold(fact_of(row), views)
+            _fold(fact_of(row), views)
         _save(connection, node, views)
         connection.execute(
             update(NODES).where(NODES.c.node == node).values(projected_sent=start + len(rows))
@@ -98,14 +97,21 @@ def _project_node(database: Database, node: str) -> int:
     return len(rows)
 
 
+def _fold(fact: Fact, views: Views) -> None:
+    """Fold one fact. What fits its kind and still cannot be taken, such as a moment that no
+    calendar has, is flagged: one record must not stop the projections of every node."""
+    try:
+        fold(fact, views)
+    except ValueError as exc:
+        log.error("record_not_folded", node=fact.node, sequence=fact.sequence)
+        problem = f"{fact.kind}: {exc}"[:500]
+        fold(replace(fact, content=None, session=None, problem=problem), views)
+
+
 def fact_of(row: Row[*tuple[Any, ...]]) -> Fact:
     """Return a stored record as the fold sees it."""
     value = json.loads(row.body)
-    kind = BY_NAME.get((row.kind, row.version))
-    content: Frozen | None = None
-    if kind is not None and row.problem is None:
-        content = kind.payload.model_validate(value["payload"])
-    session = getattr(content, "session", None)
+    content, problem = read_payload(row.kind, row.version, value["payload"])
     return Fact(
         agency=row.agency,
         pharmacy=row.pharmacy,
@@ -115,8 +121,8 @@ def fact_of(row: Row[*tuple[Any, ...]]) -> Fact:
         kind=row.kind,
         occurred_at=row.occurred_at,
         content=content,
-        session=session,
-        problem=row.problem,
+        session=getattr(content, "session", None),
+        problem=problem,
     )
 
 

@@ -71,8 +71,8 @@ class Node(Tenant, Base):
 
 
 class StoredRecord(Tenant, Base):
-    """A record as it came: canonical bytes and leaf. `problem` tells a payload that does not fit
-    its kind; such a record is kept and acknowledged like any other."""
+    """A record as it came: canonical bytes and leaf. A payload that does not fit its kind is kept
+    and acknowledged like any other."""
 
     __tablename__ = "records"
     __table_args__ = (UniqueConstraint("node", "sent_sequence"),)
@@ -85,7 +85,6 @@ class StoredRecord(Tenant, Base):
     received_at: Mapped[int]
     body: Mapped[bytes]
     leaf: Mapped[bytes]
-    problem: Mapped[str | None] = mapped_column(Text)
 
 
 class CheckpointRow(Tenant, Base):

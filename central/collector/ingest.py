@@ -119,14 +119,14 @@ def _check_order(node: NodeState, fresh: Sequence[ReadRecord]) -> None:
 
 _COLUMNS = (
     "agency", "pharmacy", "node", "sequence", "sent_sequence", "kind", "version", "occurred_at",
-    "received_at", "body", "leaf", "problem",
+    "received_at", "body", "leaf",
 )  # fmt: skip
 
 
 def _row(node: NodeState, read: ReadRecord, now: int) -> tuple[object, ...]:
     return (
         node.agency, node.pharmacy, node.node, read.sequence, read.sent_sequence, read.kind,
-        read.version, read.occurred_at, now, read.raw, read.leaf, read.problem,
+        read.version, read.occurred_at, now, read.raw, read.leaf,
     )  # fmt: skip
 
 

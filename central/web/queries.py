@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, select
 
+from central.payloads import read_payload
 from central.tables import (
     Access,
     CheckpointRow,
@@ -78,21 +79,24 @@ def records(
         query = query.where(RECORDS.c.kind == kind)
     rows = connection.execute(query.order_by(RECORDS.c.sent_sequence).limit(limit)).all()
     return views.RecordList(
-        records=[
-            views.RecordView(
-                node=row.node,
-                sequence=row.sequence,
-                sent_sequence=row.sent_sequence,
-                kind=row.kind,
-                version=row.version,
-                occurred_at=moment(row.occurred_at),
-                leaf=row.leaf.hex(),
-                problem=row.problem,
-                record=json.loads(row.body),
-            )
-            for row in rows
-        ],
+        records=[_record(row) for row in rows],
         next_after=rows[-1].sent_sequence if len(rows) == limit else None,
+    )
+
+
+def _record(row: AnyRow) -> views.RecordView:
+    record = json.loads(row.body)
+    _, problem = read_payload(row.kind, row.version, record["payload"])
+    return views.RecordView(
+        node=row.node,
+        sequence=row.sequence,
+        sent_sequence=row.sent_sequence,
+        kind=row.kind,
+        version=row.version,
+        occurred_at=moment(row.occurred_at),
+        leaf=row.leaf.hex(),
+        problem=problem,
+        record=record,
     )
 
 

@@ -159,7 +159,7 @@ def _inserted(data: Path, store: NodeStore) -> float:
         {
             "agency": "430100", "pharmacy": "bench", "node": "bench", "sequence": one.sequence,
             "sent_sequence": one.sent_sequence, "kind": one.kind, "version": 1, "occurred_at": 0,
-            "received_at": 0, "body": one.raw, "leaf": one.leaf, "problem": None,
+            "received_at": 0, "body": one.raw, "leaf": one.leaf,
         }
         for one in held
     ]  # fmt: skip

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from central.projector import project_all
+from central.web.queries import records
 from retention.records.canonical import canonical_bytes
 from retention.records.checkpoint import Checkpoint, SignedCheckpoint
 from retention.records.envelope import parse_record
 from retention.records.fields import Frozen
 from retention.records.merkle import Frontier, leaf_hash
+from retention.records.payloads import SessionClosed
 from retention.records.signing import Context
+from retention.store.log import append
 from retention.terms import wire
 from tests.central.wirekit import (
     NODE_SIGNER,
@@ -23,6 +27,9 @@ from tests.central.wirekit import (
     settle,
     signer,
 )
+from tests.golden.samples import SAMPLES
+
+NO_CALENDAR_HAS = "2026-13-32T25:61:61.000000Z"
 
 
 def answer(central: TestCentral, header: Frozen, *blobs: bytes) -> Frozen:
@@ -268,15 +275,25 @@ def test_unknown_kind_is_stored_and_acknowledged(node: TestNode, central: TestCe
     assert central.bodies() == [raw]
 
 
-def test_known_kind_with_a_foreign_payload_is_stored_and_flagged(
-    node: TestNode, central: TestCentral
+@pytest.mark.parametrize("changed", [{"nothing": "of it"}, {"closed_at": NO_CALENDAR_HAS}])
+def test_payload_that_cannot_be_taken_is_stored_and_flagged_and_projection_goes_on(
+    node: TestNode, central: TestCentral, changed: dict[str, object]
 ) -> None:
+    closed = next(sample for sample in SAMPLES if isinstance(sample, SessionClosed))
+    with node.store.write() as connection:
+        append(node.store, connection, closed)
     node.append(1)
-    raw = rewritten(node.sent_bodies()[0], payload={"nothing": "of the kind"})
-    assert send(central, 0, raw) == wire.Ack(expected_sent=1)
+    payload = {**closed.model_dump(mode="json"), **changed}
+    bodies = node.sent_bodies()
+    assert send(central, 0, rewritten(bodies[0], payload=payload), bodies[1]) == wire.Ack(
+        expected_sent=2
+    )
+    assert project_all(central.database) == 2
     with central.database.read() as connection:
-        (problem,) = connection.exec_driver_sql("SELECT problem FROM records").one()
-    assert problem.startswith("node.stopped v1: ")
+        flags = connection.exec_driver_sql("SELECT code, subject FROM flags").all()
+        (listed, _) = records(connection, node.identity.node, -1, None, 10).records
+    assert [tuple(row) for row in flags] == [("PAYLOAD_UNREADABLE", "record 0")]
+    assert (listed.problem is not None) == ("nothing" in changed)
 
 
 def test_bytes_that_are_not_canonical_are_refused_and_the_connection_lives(

@@ -142,7 +142,6 @@ def upgrade() -> None:
         sa.Column("received_at", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.Column("leaf", sa.LargeBinary(), nullable=False),
-        sa.Column("problem", sa.Text(), nullable=True),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("pharmacy", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("node", "sequence", name=op.f("pk_records")),
