@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from edge.config import EdgeConfig
 
@@ -57,3 +58,8 @@ def process_table(config: EdgeConfig) -> tuple[ProcessSpec, ...]:
         if config.central is not None or not needs_central
     ]
     return (*recorders, *singles)
+
+
+def recorder_lock(config: EdgeConfig, camera: str) -> Path:
+    """Return the lock that a camera's folder may be written under."""
+    return config.node.data / "run" / f"recorder-{camera}.lock"

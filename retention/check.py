@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from retention.footage.boxes import scan
 from retention.footage.layout import VOLUME_FILE, FootageError
-from retention.footage.sink import Fingerprint
+from retention.footage.sink import fingerprint_of
 from retention.footage.sweep import findings, missing_folders
 from retention.footage.volume import read_volume
 from retention.keyfiles import KeyDirectory, KeyRefused
@@ -32,12 +32,12 @@ from retention.records.merkle import Frontier, leaf_hash
 from retention.records.payloads import SegmentSealed
 from retention.records.signing import Context, verify_signature
 from retention.store import footage
-from retention.store.database import open_read_only
+from retention.store.database import StoreUnavailable, open_read_only
 from retention.store.log import StoredRecord, all_records, read_frontier
 
-READ_BYTES = 1024 * 1024
 MOST_FINDINGS = 100
 TIME_TOLERANCE_US = 1000
+_STRAYS = {"UNEXPLAINED_FILE", "PART_UNUSABLE", "PART_LEFT", "UNREADABLE_FILE"}
 
 
 class Depth(IntEnum):
@@ -90,6 +90,8 @@ def check(data: Path, depth: Depth) -> Report:
         checker = _Checker(data, connection, Report(depth))
         try:
             checker.report.bad += islice(checker.run(), MOST_FINDINGS)
+            if len(checker.report.bad) == MOST_FINDINGS:
+                checker.report.skipped.append(f"what comes after {MOST_FINDINGS} findings")
         except sqlite3.DatabaseError as exc:
             checker.report.bad.append(Bad("database", "node.sqlite3", str(exc)))
         return checker.report
@@ -102,6 +104,8 @@ class _Checker:
         self._data, self._connection, self.report = data, connection, report
         self._root = data / "footage"
         row = connection.execute("SELECT agency, pharmacy, node, database_id FROM node").fetchone()
+        if row is None:
+            raise StoreUnavailable(f"{data / 'node.sqlite3'}: names no node")
         self._owner = (row["agency"], row["pharmacy"], row["node"])
         self._database_id: str = row["database_id"]
         self._roots: dict[int, tuple[str, int]] = {}
@@ -218,7 +222,7 @@ class _Checker:
     # -- rows of footage --------------------------------------------------------------------------
 
     def _segments(self) -> Iterator[Bad]:
-        unseen = dict(self._sealed)
+        unseen = self._sealed
         count = 0
         for row in footage.all_segments(self._connection):
             count += 1
@@ -310,7 +314,7 @@ class _Checker:
 
         for one in findings(self._root, read, time.time()):
             # A stray file with its incident row is explained; lost footage never is.
-            if one.subject in explained and one.incident in ("UNEXPLAINED_FILE", "PART_UNUSABLE"):
+            if one.subject in explained and one.incident in _STRAYS:
                 known += 1
                 continue
             yield Bad("files", one.subject, f"{one.incident}: {one.detail}")
@@ -325,10 +329,11 @@ class _Checker:
             if row.state != "sealed" or not path.exists():
                 continue
             count += 1
-            fingerprint = Fingerprint()
-            with path.open("rb") as file:
-                while raw := file.read(READ_BYTES):
-                    fingerprint.update(raw)
+            try:
+                fingerprint = fingerprint_of(path)
+            except OSError as exc:
+                yield Bad("digests", row.path, f"cannot be read: {exc.strerror}")
+                continue
             if fingerprint.file_sha256() != row.file_sha256:
                 yield Bad("digests", row.path, "SHA-256 is not the one recorded")
             elif fingerprint.chunk_root() != row.chunk_root:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def main(argv: list[str]) -> int:
 def _check(data: Path, depth: Depth, *, as_json: bool) -> int:
     try:
         report = check(data, depth)
-    except (StoreError, OSError) as exc:
+    except (StoreError, OSError, sqlite3.Error) as exc:
         print(f"countersight retention check: {exc}", file=sys.stderr)
         return 2
     if as_json:

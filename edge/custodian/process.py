@@ -15,14 +15,20 @@ import zmq
 from edge.config import EdgeConfig
 from edge.custodian.coverage import cover, owed_span, unsettled
 from edge.process import ProcessContext
-from retention.durable import FileLock
+from edge.processes import recorder_lock
+from retention.durable import FileLock, HeldElsewhere
+from retention.footage.layout import FootageError
+from retention.footage.recovery import recover
+from retention.footage.sink import DirectorySyncFailed
 from retention.footage.sweep import sweep
+from retention.footage.volume import verify_volume
 from retention.records.clock import to_micros
 from retention.store import footage
-from retention.store.database import NodeStore, StoreUnavailable
+from retention.store.database import NodeStore, StoreError
 
 STEP_SECONDS = 0.5
-SWEEP_SECONDS = 3600.0
+SWEEP_SECONDS, SWEEP_AGAIN_SECONDS = 3600.0, 60.0
+FIRST_SWEEP_SECONDS = 5.0  # A fresh volume is named by the first recorder.
 ASK_AGAIN_SECONDS = 2.0
 LOCK_WAIT_SECONDS = 10.0
 
@@ -75,9 +81,25 @@ class Custodian:
         return len(waiting)
 
     def sweep(self, context: ProcessContext) -> None:
-        """Compare disk and index. Raises OSError, StoreUnavailable."""
+        """Compare disk and index, on the node's own volume only.
+
+        Raises VolumeRefused, OSError, StoreUnavailable, DirectorySyncFailed.
+        """
+        verify_volume(self._config.footage_root, self._store)
+        self._recover_retired(context)
         new = sweep(self._store, self._config.footage_root, context.beat)
         log.info("footage_swept", new_incidents=new)
+
+    def _recover_retired(self, context: ProcessContext) -> None:
+        """Do for a camera that was taken out of the configuration what its recorder would do."""
+        with self._store.read() as connection:
+            retired = footage.known_cameras(connection) - {one.id for one in self._config.cameras}
+        for camera in sorted(retired):
+            lock = FileLock(recorder_lock(self._config, camera), wait_seconds=LOCK_WAIT_SECONDS)
+            try:
+                recover(self._store, self._config.footage_root, camera, context.beat)
+            finally:
+                lock.release()
 
     def _cover(self, session: footage.SessionSpan, now: int) -> bool:
         config = self._config
@@ -112,16 +134,19 @@ def run(context: ProcessContext) -> None:
     store = context.config.open_store()
     asker = SealAsker(context.config)
     custodian = Custodian(context.config, store, asker)
-    sweep_in = 0.0
+    sweep_in = FIRST_SWEEP_SECONDS
     try:
         while not context.stop.is_set():
             context.beat()
             try:
-                if sweep_in <= 0:
-                    sweep_in = SWEEP_SECONDS
-                    custodian.sweep(context)
                 custodian.step()
-            except (StoreUnavailable, OSError, sqlite3.Error) as exc:
+                if sweep_in <= 0:
+                    sweep_in = SWEEP_AGAIN_SECONDS  # unless it comes to its end
+                    custodian.sweep(context)
+                    sweep_in = SWEEP_SECONDS
+            except DirectorySyncFailed:
+                raise
+            except (HeldElsewhere, StoreError, FootageError, OSError, sqlite3.Error) as exc:
                 log.error("custodian_waits", reason=str(exc))
             context.stop.wait(STEP_SECONDS)
             sweep_in -= STEP_SECONDS

@@ -15,6 +15,7 @@ import zmq
 
 from edge.config import CameraConfig
 from edge.process import ProcessContext
+from edge.processes import recorder_lock
 from edge.recorder.arrival import settled
 from edge.recorder.backoff import Backoff
 from edge.recorder.parameters import FormatChanged
@@ -46,9 +47,8 @@ def open_camera(camera: CameraConfig) -> PacketSource:
 def run(context: ProcessContext, open_source: OpenSource = open_camera) -> None:
     """Record the camera that `context.argument` names until asked to stop."""
     camera = context.config.camera(context.argument or "")
-    lock_path = context.config.node.data / "run" / f"recorder-{camera.id}.lock"
     # (1) one recorder a camera: nobody else's `.part` is ever taken for a crashed one
-    lock = FileLock(lock_path, wait_seconds=LOCK_WAIT_SECONDS)
+    lock = FileLock(recorder_lock(context.config, camera.id), wait_seconds=LOCK_WAIT_SECONDS)
     store = context.config.open_store()
     try:
         recording = Recording(

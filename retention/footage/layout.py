@@ -12,6 +12,9 @@ Players skip a `uuid` box they do not know.
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import struct
 import uuid
 from datetime import datetime
@@ -34,6 +37,10 @@ IDENTITY_BOX = uuid.UUID("6f1d2c3a-8b0e-4f64-9a77-c5e1a7d0f2b9").bytes
 MAX_IDENTITY_BYTES = 4096
 
 CameraName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+
+
+MOST_SHOWN = 200
+_DAY_FOLDER = re.compile(r"[a-z0-9][a-z0-9-]{0,30}/[0-9]{8}")
 
 
 class FootageError(Exception):
@@ -79,3 +86,19 @@ def identity_from_box(body: bytes) -> SegmentIdentity | None:
     except (RecordsError, ValidationError, ValueError):
         return None
     return identity
+
+
+def is_day_folder(name: str) -> bool:
+    """Tell whether `name` (relative to the root) can be CAMERA/YYYYMMDD; no other holds rows."""
+    return _DAY_FOLDER.fullmatch(name) is not None
+
+
+def shown(path: str) -> str:
+    """Return a path as a record can carry it: any bytes, any length, told apart from others."""
+    raw = os.fsencode(path)
+    text = raw.decode("utf-8", "backslashreplace")
+    text = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    if len(text) <= MOST_SHOWN:
+        return text
+    mark = "~" + hashlib.sha256(raw).hexdigest()[:16]
+    return text[: MOST_SHOWN - len(mark)] + mark

@@ -8,14 +8,17 @@ The caller holds the camera's lock, so no `.part` here belongs to a live run.
     .mp4 without a row, ours               adopted: hashed and sealed (recovered)
     .mp4 without a row, not ours           incident UNEXPLAINED_FILE
     row without a file                     incident FOOTAGE_MISSING
+    .part or .mp4 that cannot be read      incident UNREADABLE_FILE
     anything else                          incident UNEXPLAINED_FILE
-Only day folders since the newest sealed segment's day can hold what a crash left; older ones are
-the custodian's hourly sweep (`sweep`), which only reports.
+Only day folders since the last sealed segment's day, or today's if that is earlier, can hold what
+a crash left; the others are the custodian's hourly sweep (`sweep`), which only reports.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -23,14 +26,21 @@ from pathlib import Path
 
 from retention.durable import fsync_directory
 from retention.footage.boxes import Scan, scan
-from retention.footage.layout import PART_SUFFIX, SEALED_SUFFIX, UNUSABLE_SUFFIX, SegmentIdentity
-from retention.footage.sink import Fingerprint, Finished, seal
+from retention.footage.layout import (
+    PART_SUFFIX,
+    SEALED_SUFFIX,
+    UNUSABLE_SUFFIX,
+    SegmentIdentity,
+    is_day_folder,
+    shown,
+)
+from retention.footage.sink import Finished, fingerprint_of, seal
 from retention.records.clock import from_micros
 from retention.store import footage
 from retention.store.database import NodeStore
 from retention.store.footage import SegmentRow
 
-READ_BYTES = 1024 * 1024
+_DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 Beat = Callable[[], None]
 
 
@@ -62,10 +72,12 @@ class CameraRecovery:
         if not camera_folder.is_dir():
             return []
         with self._store.read() as connection:
-            newest = footage.last_segment(connection, self._camera)
+            last = footage.last_sealed(connection, self._camera)
         since = ""
-        if newest is not None:
-            since = f"{from_micros(newest.started_at) - timedelta(days=1):%Y%m%d}"
+        if last is not None:
+            # The clock may have been set back since, or be wrong now: the earlier day counts.
+            day = min(from_micros(last.started_at), self._store.clock.now()) - timedelta(days=1)
+            since = f"{day:%Y%m%d}"
         return sorted(entry for entry in camera_folder.iterdir() if entry.name >= since)
 
     def _recover_folder(self, folder: Path) -> None:
@@ -74,7 +86,7 @@ class CameraRecovery:
             self._incident("UNEXPLAINED_FILE", name, "a file where a day's folder belongs")
             return
         with self._store.read() as connection:
-            rows = footage.segments_in_folder(connection, name)
+            rows = footage.segments_in_folder(connection, name) if is_day_folder(name) else {}
         files = sorted(entry.name for entry in folder.iterdir())
         for file in files:
             self._beat()
@@ -90,12 +102,22 @@ class CameraRecovery:
                 self._incident(
                     "FOOTAGE_CHANGED", path, f"{size} bytes, sealed with {rows[path].bytes}"
                 )
-        elif path.endswith(PART_SUFFIX) and file.is_file():
-            self._recover_part(file, path)
-        elif path.endswith(SEALED_SUFFIX) and file.is_file():
-            self._adopt(file, path)
+        elif path.endswith((PART_SUFFIX, SEALED_SUFFIX)) and stat.S_ISREG(file.lstat().st_mode):
+            self._recover_leftover(file, path)
         elif not path.endswith(UNUSABLE_SUFFIX):
             self._incident("UNEXPLAINED_FILE", path, "no rule of the footage store makes this")
+
+    def _recover_leftover(self, file: Path, path: str) -> None:
+        """One file on a bad sector must not keep the camera from recording."""
+        try:
+            if path.endswith(PART_SUFFIX):
+                self._recover_part(file, path)
+            else:
+                self._adopt(file, path)
+        except OSError as exc:
+            if exc.errno in _DISK_REFUSES:
+                raise
+            self._incident("UNREADABLE_FILE", path, str(exc.strerror))
 
     def _recover_part(self, file: Path, path: str) -> None:
         found = scan(file)
@@ -141,18 +163,14 @@ class CameraRecovery:
         return not taken and owner == (node.agency, node.pharmacy, node.node, self._camera)
 
     def _seal(self, file: Path, found: Scan, identity: SegmentIdentity, truncated: int) -> None:
-        fingerprint = Fingerprint()
-        with file.open("rb") as opened:
-            while raw := opened.read(READ_BYTES):
-                fingerprint.update(raw)
-                self._beat()
+        fingerprint = fingerprint_of(file, self._beat)
         ended_at = identity.start + timedelta(microseconds=found.duration_us)
         finished = Finished(identity, file, fingerprint, ended_at, True, truncated)
         seal(self._store, self._root, finished)
 
     def _incident(self, incident: str, subject: str, detail: str) -> None:
         with self._store.write() as connection:
-            new = footage.add_incident(self._store, connection, incident, subject, detail)
+            new = footage.add_incident(self._store, connection, incident, shown(subject), detail)
         self.found.incidents += new
 
 

@@ -25,6 +25,7 @@ from retention.store import footage
 from retention.store.database import NodeStore
 
 Operation = Callable[[int], object]
+READ_BYTES = 1024 * 1024
 HEAD_BYTES = 4096
 """Bytes held back before the file is made: identity and `moov`, which alone are no footage."""
 
@@ -66,6 +67,16 @@ class Fingerprint:
         """Return the Merkle root over 64 KiB chunks, the last one possibly shorter."""
         tail = [] if self._room == CHUNK_BYTES else [self._chunk.digest()]
         return self._chunks.extend(tail).root().hex()
+
+
+def fingerprint_of(path: Path, beat: Callable[[], None] = lambda: None) -> Fingerprint:
+    """Read a file's digest and chunk root again; beats once a mebibyte. Raises OSError."""
+    fingerprint = Fingerprint()
+    with path.open("rb") as file:
+        while raw := file.read(READ_BYTES):
+            fingerprint.update(raw)
+            beat()
+    return fingerprint
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ wrong because a recorder sealed in between is looked at once more before it is n
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +18,17 @@ from retention.footage.layout import (
     SEALED_SUFFIX,
     UNUSABLE_SUFFIX,
     VOLUME_FILE,
+    is_day_folder,
+    shown,
 )
 from retention.store import footage
 from retention.store.database import NodeStore
 
 SETTLING_SECONDS = 60.0
 """A sealed file this young may be on its way into the index."""
+LIVE_SECONDS = 900.0
+"""A recorder adds to an open `.part` with every GOP, and tries again every few seconds if it
+cannot: one that nobody wrote to for so long belongs to no live run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,13 @@ def findings(
 ) -> Iterator[Finding]:
     """Yield what is wrong, folder by folder. `now` is in seconds since the epoch; `read` returns
     the segments indexed under `camera/day`. A missing root yields nothing: see volume.py."""
+    for one in _walk(root, read, now):
+        yield Finding(one.incident, shown(one.subject), one.detail)
+
+
+def _walk(
+    root: Path, read: Callable[[str], dict[str, footage.SegmentRow]], now: float
+) -> Iterator[Finding]:
     if not root.is_dir():
         return
     for entry in sorted(root.iterdir()):
@@ -64,8 +78,12 @@ def _folder(
     if not folder.is_dir():
         yield Finding("UNEXPLAINED_FILE", name, "a file where a day's folder belongs")
         return
-    files = sorted(folder.iterdir())
-    rows = read(name)
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as exc:
+        yield Finding("UNREADABLE_FILE", name, str(exc.strerror))
+        return
+    rows = read(name) if is_day_folder(name) else {}
     for file in files:
         found = _file(file, f"{name}/{file.name}", rows, now)
         if found is not None:
@@ -78,7 +96,7 @@ def _folder(
 
 def _file(file: Path, path: str, rows: dict[str, footage.SegmentRow], now: float) -> Finding | None:
     try:
-        facts = file.stat()
+        facts = os.stat(file) if path in rows else os.lstat(file)
     except FileNotFoundError:
         return None  # Renamed since it was listed: an open segment was sealed.
     if path in rows:
@@ -86,10 +104,14 @@ def _file(file: Path, path: str, rows: dict[str, footage.SegmentRow], now: float
             return None
         detail = f"{facts.st_size} bytes, sealed with {rows[path].bytes}"
         return Finding("FOOTAGE_CHANGED", path, detail)
+    if not stat.S_ISREG(facts.st_mode):
+        return Finding("UNEXPLAINED_FILE", path, "not a plain file")
     if path.endswith(UNUSABLE_SUFFIX):
         return Finding("PART_UNUSABLE", path, f"{facts.st_size} bytes without a whole fragment")
     if path.endswith(PART_SUFFIX):
-        return None  # Open, or waiting for its recorder to start again.
+        if abs(now - facts.st_mtime) < LIVE_SECONDS:
+            return None  # Open, or waiting for its recorder to start again.
+        return Finding("PART_LEFT", path, "no run writes to it and no recorder took it up")
     if path.endswith(SEALED_SUFFIX) and abs(now - facts.st_ctime) < SETTLING_SECONDS:
         return None
     return Finding("UNEXPLAINED_FILE", path, "no row in the index and no rule makes it")

@@ -41,13 +41,16 @@ class VolumeIdentity(Frozen):
 
 def open_volume(root: Path, store: NodeStore) -> VolumeIdentity:
     """Check the volume, or name a fresh one. Raises VolumeRefused, OSError."""
-    with store.read() as connection:
-        (database_id,) = connection.execute("SELECT database_id FROM node").fetchone()
-        used_before = footage.has_segments(connection)
     path = root / VOLUME_FILE
     if not path.exists():
-        _name(root, path, store, database_id, used_before=used_before)
-    found = read_volume(path)
+        _name(root, path, store)
+    return verify_volume(root, store)
+
+
+def verify_volume(root: Path, store: NodeStore) -> VolumeIdentity:
+    """Check that the volume is this database's. Raises VolumeRefused, OSError if it has no name."""
+    path = root / VOLUME_FILE
+    found, database_id = read_volume(path), _database_id(store)
     if (found.node, found.database_id) != (store.identity.node, database_id):
         raise VolumeRefused(
             f"{path}: belongs to node {found.node}, database {found.database_id}; "
@@ -80,15 +83,23 @@ def read_volume(path: Path) -> VolumeIdentity:
         raise VolumeRefused(f"{path}: not JSON: {exc}") from exc
 
 
-def _name(root: Path, path: Path, store: NodeStore, database_id: str, *, used_before: bool) -> None:
+def _database_id(store: NodeStore) -> str:
+    with store.read() as connection:
+        (found,) = connection.execute("SELECT database_id FROM node").fetchone()
+    return str(found)
+
+
+def _name(root: Path, path: Path, store: NodeStore) -> None:
     make_directory_durably(root)
+    with store.read() as connection:
+        used_before = footage.has_segments(connection)
     if used_before:
         raise VolumeRefused(f"{path}: missing, but the database knows footage; is a disk missing?")
     stray = [entry.name for entry in root.iterdir() if not entry.name.startswith(VOLUME_FILE)]
     if stray and not path.exists():
         raise VolumeRefused(f"{root}: holds {stray[0]} but no {VOLUME_FILE}; not ours to write to")
     identity = VolumeIdentity(
-        node=store.identity.node, database_id=database_id, volume=store.ids.new()
+        node=store.identity.node, database_id=_database_id(store), volume=store.ids.new()
     )
     temporary = path.with_name(f"{VOLUME_FILE}.{secrets.token_hex(4)}")
     write_durably(temporary, identity.model_dump_json().encode() + b"\n")

@@ -218,6 +218,14 @@ def last_segment(connection: sqlite3.Connection, camera: str) -> SegmentRow | No
     return None if row is None else SegmentRow(*row)
 
 
+def last_sealed(connection: sqlite3.Connection, camera: str) -> SegmentRow | None:
+    """Return the segment of the camera that was sealed last, whatever the clock said."""
+    row = connection.execute(
+        f"{_SEGMENT} WHERE camera = ? ORDER BY rowid DESC LIMIT 1", (camera,)
+    ).fetchone()
+    return None if row is None else SegmentRow(*row)
+
+
 def segments_between(
     connection: sqlite3.Connection, camera: str, start: int, end: int
 ) -> list[SegmentRow]:
@@ -266,6 +274,11 @@ def segments_in_folder(connection: sqlite3.Connection, folder: str) -> dict[str,
         f"{_SEGMENT} WHERE path >= ? AND path < ?", (f"{folder}/", f"{folder}0")
     )  # "0" is the character after "/"
     return {row["path"]: SegmentRow(*row) for row in rows}
+
+
+def known_cameras(connection: sqlite3.Connection) -> set[str]:
+    """Return every camera that ever recorded here, configured still or not."""
+    return {row[0] for row in connection.execute("SELECT DISTINCT camera FROM runs")}
 
 
 def has_segments(connection: sqlite3.Connection) -> bool:

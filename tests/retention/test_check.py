@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 
+from retention import check as check_module
 from retention import cli
 from retention.check import Depth, check
 from retention.footage.layout import SegmentIdentity
@@ -177,3 +179,30 @@ def test_wrong_usage_is_two(arguments, capsys):
 def test_folder_without_a_database_is_one_clear_line(tmp_path, capsys):
     assert cli.main(["check", "--data", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_empty_or_damaged_database_is_one_clear_line(data, store, capsys):
+    with store.write() as connection:
+        connection.execute("DELETE FROM node")
+    assert cli.main(["check", "--data", str(data)]) == 2
+    (data / "other").mkdir()
+    (data / "other" / "node.sqlite3").write_bytes(b"SQLite format 3\0" + bytes(5000))
+    assert cli.main(["check", "--data", str(data / "other")]) == 2
+    assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_file_that_cannot_be_read_is_named(data, monkeypatch):
+    def failing(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(check_module, "fingerprint_of", failing)
+    (bad,) = check(data, Depth.DIGESTS).bad
+    assert bad.detail == "cannot be read: Input/output error"
+
+
+def test_many_findings_end_the_check_and_it_says_so(data):
+    for number in range(150):
+        (data / "footage" / f"stray-{number}").write_text("x")
+    report = check(data, Depth.SIZES)
+    assert len(report.bad) == 100
+    assert "what comes after 100 findings" in report.skipped

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from datetime import timedelta
@@ -212,6 +213,7 @@ def test_sweep_does_for_a_retired_camera_what_its_recorder_would(custodian, conf
         part = root / begin(store, camera).path(".mp4.part")
         part.parent.mkdir(parents=True)
         part.write_bytes(b"no fragment")
+        os.utime(part, (store.clock.now().timestamp(),) * 2)
     custodian.sweep(context)
     (found,) = incidents(store)  # the other one is the recorder's own
     assert found[0] == "PART_UNUSABLE"

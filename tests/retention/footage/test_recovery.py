@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
@@ -9,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from retention.check import Depth, check
+from retention.footage import recovery
+from retention.footage.boxes import Scan
 from retention.footage.layout import SegmentIdentity
 from retention.footage.recovery import recover
 from retention.footage.sink import SegmentSink, seal
-from retention.footage.sweep import sweep
+from retention.footage.sweep import LIVE_SECONDS, sweep
 from retention.footage.volume import open_volume
 from retention.records.ids import SeededIds
 from retention.store import footage
@@ -181,8 +184,90 @@ def test_sweep_names_what_recovery_does_not_reach(camera, store, root):
 
 
 def test_open_part_is_explained(camera, store, root):
-    camera.open_segment(1)
+    part, now = camera.open_segment(1).part, store.clock.now().timestamp()
+    os.utime(part, (now, now))
     assert sweep(store, root, lambda: None) == 0
+
+
+NAMES = {
+    "bytes that are no text": b"\xff\xfe.mp4",
+    "control characters": b"a\nb.mp4.part",
+    "a very long name": b"x" * 240,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_with_any_name_is_an_incident_and_keeps_nobody_from_work(camera, store, root, name):
+    camera.record()
+    folder = next(root.rglob("*.mp4")).parent
+    for where in (folder, root / camera.name / "\udcff", root / "\udcfe"):
+        where.mkdir(exist_ok=True)
+        (where / os.fsdecode(NAMES[name])).symlink_to("/nowhere")
+    recover(store, root, camera.name)
+    recover(store, root, camera.name)
+    first = incidents(store)
+    assert len(first) == 2
+    assert sweep(store, root, lambda: None) == 1  # outside the camera's folder
+    assert all(subject.isprintable() for _, subject in incidents(store))
+    store.close()
+    (root.parent / "footage" / "volume.json").write_text("{}")
+    said = check(root.parent, Depth.SIZES).bad
+    assert [bad.check for bad in said] == ["volume"]
+
+
+def test_unreadable_leftover_is_an_incident_and_the_others_are_recovered(
+    camera, store, root, monkeypatch
+):
+    bad, good = camera.open_segment(2), camera.open_segment(2)
+    looked = recovery.scan
+
+    def failing(path: Path) -> Scan:
+        if path == bad.part:
+            raise OSError(errno.EIO, "Input/output error")
+        return looked(path)
+
+    monkeypatch.setattr(recovery, "scan", failing)
+    recover(store, root, camera.name)
+    assert [row.id for row in rows(store)] == [good.identity.segment]
+    assert incidents(store) == {("UNREADABLE_FILE", bad.identity.path(".mp4.part"))}
+    assert bad.part.exists()
+
+
+def test_read_only_disk_is_no_incident_of_a_file(camera, store, root, monkeypatch):
+    camera.open_segment(2)
+
+    def refusing(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(os, "ftruncate", refusing)
+    with pytest.raises(OSError, match="Read-only"):
+        recover(store, root, camera.name)
+    assert incidents(store) == set()
+
+
+@pytest.mark.parametrize("moved", [timedelta(days=-400), timedelta(days=400)])
+def test_part_left_after_the_clock_was_wrong_is_recovered(camera, store, root, clock, moved):
+    camera.record()
+    clock.jump(moved)
+    camera.open_segment(1)
+    recover(store, root, camera.name)
+    assert len(rows(store)) == 2
+    clock.jump(-moved)
+    camera.open_segment(1)
+    recover(store, root, camera.name)
+    assert len(rows(store)) == 3
+
+
+def test_part_that_nobody_writes_to_is_an_incident(camera, store, root, clock):
+    part = camera.open_segment(1).part
+    written = clock.now().timestamp() - LIVE_SECONDS - 1
+    os.utime(part, (written, written))
+    stray = root / "gone" / "20200101" / "x.mp4.part"
+    stray.parent.mkdir(parents=True)
+    stray.write_text("x")
+    os.utime(stray, (written, written))
+    assert sweep(store, root, lambda: None) == 2
+    assert {incident for incident, _ in incidents(store)} == {"PART_LEFT"}
 
 
 def test_recovery_of_an_empty_disk_does_nothing(store, tmp_path: Path):
