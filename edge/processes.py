@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edge.config import EdgeConfig
 
+STOP_SECONDS = 8.0
+
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
@@ -14,7 +16,8 @@ class ProcessSpec:
 
     `target` is `module:function` taking a ProcessContext. More than `restart_budget` unexpected
     ends within BUDGET_SECONDS and it is given up (tried again only every GIVEN_UP_SECONDS).
-    Silence for `heartbeat_seconds` is a hang: it is killed and started again.
+    Silence for `heartbeat_seconds` is a hang: it is killed and started again. When asked to end it
+    has `stop_seconds` before it is killed.
     """
 
     name: str
@@ -22,6 +25,7 @@ class ProcessSpec:
     argument: str | None
     restart_budget: int
     heartbeat_seconds: float
+    stop_seconds: float = STOP_SECONDS
 
 
 BUDGET_SECONDS = 600.0
@@ -37,6 +41,7 @@ _SINGLE = (
 )
 _RECORDER_BUDGET = 20
 _RECORDER_HEARTBEAT_SECONDS = 30.0
+_SEAL_SECONDS = 3.0
 
 
 def process_table(config: EdgeConfig) -> tuple[ProcessSpec, ...]:
@@ -47,8 +52,10 @@ def process_table(config: EdgeConfig) -> tuple[ProcessSpec, ...]:
             "edge.recorder.process:run",
             camera.id,
             _RECORDER_BUDGET,
-            # Opening and then waiting for the first picture may each take the camera's timeout.
-            _RECORDER_HEARTBEAT_SECONDS + 2 * camera.timeout_seconds,
+            # Connecting, learning the format and the first picture may each take the timeout.
+            _RECORDER_HEARTBEAT_SECONDS + 3 * camera.timeout_seconds,
+            # A silent camera is noticed after its timeout; only then the recorder can seal.
+            max(STOP_SECONDS, camera.timeout_seconds + _SEAL_SECONDS),
         )
         for camera in config.cameras
     ]

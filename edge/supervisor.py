@@ -11,9 +11,11 @@ import json
 import multiprocessing
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
@@ -29,12 +31,12 @@ from retention.durable import FileLock, write_durably
 from retention.records.errors import UsageError
 from retention.records.fields import Frozen
 from retention.records.payloads import NodeStarted, NodeStopped, ProcessExited
-from retention.store.database import NodeStore, StoreUnavailable
+from retention.store.database import NodeStore, StoreError
 from retention.store.log import append
 
 DATA_FORMAT = 1
 TICK_SECONDS = 0.5
-STOP_SECONDS = 8.0
+KILL_SECONDS = 1.0
 LOCK_WAIT_SECONDS = 1.0
 FIRST_WAIT_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 5.0
@@ -58,12 +60,19 @@ class Child:
         self._ends: list[float] = []
 
     def start(self, config: EdgeConfig) -> None:
+        """Start it, or plan the next try when the machine has no room for a process."""
         self._heartbeat.value = time.monotonic_ns()
-        self.process = multiprocessing.get_context("spawn").Process(
+        process = multiprocessing.get_context("spawn").Process(
             target=child.main, args=(self.spec, config, self._heartbeat), name=self.spec.name
         )
-        self.process.start()
-        log.info("process_started", child=self.spec.name, pid=self.process.pid)
+        try:
+            process.start()
+        except OSError as exc:
+            log.error("process_not_started", child=self.spec.name, reason=str(exc))
+            self.ended(time.monotonic())
+            return
+        self.process = process
+        log.info("process_started", child=self.spec.name, pid=process.pid)
 
     def silent_seconds(self) -> float:
         beaten_ns: int = self._heartbeat.value
@@ -98,12 +107,11 @@ class Supervisor:
         data = self._config.node.data
         lock = FileLock(data / "run" / "supervisor.lock", wait_seconds=LOCK_WAIT_SECONDS)
         try:
-            store = self._config.open_store()
-            write_version(data, store)
-            if handle_signals:
-                self._handle_signals()
-            self._watch(store)
-            store.close()
+            with closing(self._config.open_store()) as store:
+                write_version(data, store)
+                if handle_signals:
+                    self._handle_signals()
+                self._watch(store)
         finally:
             lock.release()
         return 0
@@ -148,7 +156,8 @@ class Supervisor:
                     "process_silent", child=one.spec.name, seconds=round(one.silent_seconds(), 1)
                 )
                 process.kill()
-                process.join()
+                # One that hangs in the kernel (a dying disk) must not keep the others waiting.
+                process.join(KILL_SECONDS)
             if process.exitcode is not None and not self.stop.is_set():
                 self._note(store, self._exited(one, process.exitcode))
 
@@ -175,13 +184,13 @@ class Supervisor:
         for one in running:
             if one.process is not None and one.process.exitcode is None:
                 one.process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
+        asked_at = time.monotonic()
         killed: list[Frozen] = []
         for one in running:
             process = one.process
             if process is None:
                 continue
-            process.join(max(0.0, deadline - time.monotonic()))
+            process.join(max(0.0, asked_at + one.spec.stop_seconds - time.monotonic()))
             if process.exitcode is None:
                 process.kill()
                 process.join()
@@ -218,7 +227,7 @@ class Supervisor:
             with store.write() as transaction:
                 for payload in self._pending:
                     append(store, transaction, payload)
-        except StoreUnavailable as exc:
+        except (StoreError, sqlite3.Error) as exc:
             log.error("records_wait", count=len(self._pending), reason=str(exc))
         else:
             self._pending.clear()

@@ -7,13 +7,20 @@ from pathlib import Path
 
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
-from edge.processes import ProcessSpec
+from edge.processes import STOP_SECONDS, ProcessSpec
 from edge.supervisor import Supervisor
 
 
-def spec(name: str, *, budget: int = 5, heartbeat_seconds: float = 30.0) -> ProcessSpec:
+def spec(
+    name: str,
+    *,
+    budget: int = 5,
+    heartbeat_seconds: float = 30.0,
+    stop_seconds: float = STOP_SECONDS,
+) -> ProcessSpec:
     """Return a table line whose target is the function of that name here."""
-    return ProcessSpec(name, f"tests.edge.children:{name}", name, budget, heartbeat_seconds)
+    target = f"tests.edge.children:{name}"
+    return ProcessSpec(name, target, name, budget, heartbeat_seconds, stop_seconds)
 
 
 def _mark(context: ProcessContext, event: str) -> None:

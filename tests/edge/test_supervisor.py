@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import psutil
@@ -92,13 +95,41 @@ def test_killed_child_is_restarted_recorded_and_the_others_are_left_alone(config
     assert len(records(config, "node.started")) == len(records(config, "node.stopped")) == 1
 
 
-def test_silent_child_is_killed_and_restarted(config, monkeypatch):
-    monkeypatch.setattr(supervisor_module, "STOP_SECONDS", 0.5)
-    with running(Supervisor(config, [spec("hangs", heartbeat_seconds=2.0)])):
+def test_silent_child_is_killed_and_restarted(config):
+    table = [spec("hangs", heartbeat_seconds=2.0, stop_seconds=0.5)]
+    with running(Supervisor(config, table)):
         until(lambda: len(marks(config, "hangs", "started")) == 2)
     exits = records(config, "process.exited")
     assert (exits[0]["exit_code"], exits[0]["decision"]) == (-9, "restarted")
     assert exits[-1]["decision"] == "stopped"  # it would not end when asked
+
+
+def test_machine_without_room_for_a_process_does_not_end_the_node(config, monkeypatch):
+    begin, refusals = SpawnProcess.start, iter([OSError(errno.EAGAIN, "no more processes")])
+
+    def refusing(process: SpawnProcess) -> None:
+        for refusal in refusals:
+            raise refusal
+        begin(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", refusing)
+    with running(Supervisor(config, [spec("works")])):
+        until(lambda: len(marks(config, "works", "started")) == 1)
+    assert records(config, "process.exited") == []
+
+
+def test_damaged_database_does_not_end_the_node(config, monkeypatch):
+    def damaged(*_: object) -> None:
+        raise sqlite3.DatabaseError("database disk image is malformed")
+
+    with running(Supervisor(config, [spec("works")])):
+        until(lambda: len(marks(config, "works", "started")) == 1)
+        monkeypatch.setattr(supervisor_module, "append", damaged)
+        os.kill(marks(config, "works", "started")[0], signal.SIGKILL)
+        until(lambda: len(marks(config, "works", "started")) == 2)
+        monkeypatch.undo()
+    # What could not be written waited.
+    assert [one["exit_code"] for one in records(config, "process.exited")] == [-9]
 
 
 def test_children_of_a_killed_supervisor_end_orderly_and_the_next_one_starts(config):
@@ -149,4 +180,9 @@ def test_table_holds_one_recorder_a_camera_and_the_uplink_only_with_a_central(co
     table = process_table(config.model_copy(update={"central": central}))
     assert [line.name for line in table][-2:] == ["uplink", "commands"]
     assert all(line.target.endswith(".process:run") for line in table)
+    slow = config.cameras[0].model_copy(update={"timeout_seconds": 60.0})
+    recorder, *others = process_table(config.model_copy(update={"cameras": (slow,)}))
+    assert recorder.heartbeat_seconds > 180  # three silences in a row while it connects
+    assert recorder.stop_seconds > 60
+    assert {line.stop_seconds for line in others} == {8.0}
     assert all(line.heartbeat_seconds >= 30 and line.restart_budget > 0 for line in table)
