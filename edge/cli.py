@@ -1,4 +1,4 @@
-"""`countersight edge run|check|status|enrol|pair|pharmacist --config FILE`.
+"""`countersight edge run|check|status|enrol|pair|unpair|pharmacist --config FILE`.
 
 Exit codes: 0 done and as expected, 1 a check failed, 2 wrong usage or configuration (one clear
 line). With `--json` exactly one JSON object goes to standard output.
@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import zmq
@@ -39,7 +41,7 @@ def main(argv: list[str]) -> int:
     run: Command = wanted.run
     try:
         return run(wanted, load_config(wanted.config))
-    except (UsageError, StoreError, FootageError, OSError) as exc:
+    except (UsageError, StoreError, FootageError, OSError, sqlite3.Error) as exc:
         print(f"countersight edge {wanted.command}: {exc}", file=sys.stderr)
         return 2
 
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", "摄像头、缺口与待传记录 / cameras, gaps and backlog", _status),
         ("enrol", "打印入网信息 / print the enrolment", _enrol),
         ("pair", "生成终端配对码 / make a terminal's pairing code", _pair),
+        ("unpair", "撤销终端 / take a terminal's access away", _unpair),
         ("pharmacist", "登记药师凭证 / store a pharmacist's credential", _pharmacist),
     )
     for name, purpose, run in table:
@@ -64,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if name == "pair":
             command.add_argument("--counter", required=True, help="柜台 / the counter's id")
+        elif name == "unpair":
+            command.add_argument("--terminal", required=True, help="终端 / the terminal's id")
         elif name == "pharmacist":
             command.add_argument("--id", required=True, help="药师编号 / the pharmacist's id")
     return parser
@@ -112,16 +117,26 @@ def curve_public_key(keys: KeyDirectory) -> str:
 
 
 def _pair(wanted: argparse.Namespace, config: EdgeConfig) -> int:
-    store = config.open_store()
-    try:
+    with closing(config.open_store()) as store:
         code = pairing.new_code(store, wanted.counter, SystemClock())
-    finally:
-        store.close()
-    _print(
-        wanted,
-        {"counter": wanted.counter, "code": code},
-        [f"柜台 {wanted.counter} 的配对码 / pairing code of counter {wanted.counter}: {code}"],
-    )
+    found = {"counter": wanted.counter, "code": code}
+    lines = [f"柜台 {wanted.counter} 的配对码 / pairing code of counter {wanted.counter}: {code}"]
+    if config.terminal.lan_host is not None:
+        from edge.terminal.process import tls_folder  # the web server: not for every command
+        from edge.terminal.tls import ensure_certificate
+
+        made = ensure_certificate(tls_folder(config), config.terminal.lan_host, SystemClock())
+        found["certificate_sha256"] = made.fingerprint
+        lines.append(f"证书指纹 / certificate SHA-256: {made.fingerprint}")
+    _print(wanted, found, lines)
+    return 0
+
+
+def _unpair(wanted: argparse.Namespace, config: EdgeConfig) -> int:
+    with closing(config.open_store()) as store:
+        if not pairing.revoke(store, wanted.terminal, "edge unpair"):
+            raise UsageError(f"terminal {wanted.terminal[:80]!r}: no paired terminal has this id")
+    _print(wanted, {"terminal": wanted.terminal}, [f"已撤销 / revoked: {wanted.terminal}"])
     return 0
 
 
@@ -130,11 +145,8 @@ def _pharmacist(wanted: argparse.Namespace, config: EdgeConfig) -> int:
         secret = getpass.getpass("药师口令 / secret: ")
     else:
         secret = sys.stdin.readline().rstrip("\r\n")
-    store = config.open_store()
-    try:
+    with closing(config.open_store()) as store:
         pharmacists.add(store, wanted.id, secret)
-    finally:
-        store.close()
     _print(wanted, {"pharmacist": wanted.id}, [f"已登记 / stored: {wanted.id}"])
     return 0
 

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import json
+import ssl
 from pathlib import Path
 
 import pytest
 
 from edge import cli
 from edge.config import load_config
+from edge.terminal import pairing
 
 TOML = """
 [node]
@@ -90,6 +93,40 @@ def test_pairing_code_and_pharmacist_are_stored(file, capsys, monkeypatch):
         (stored,) = connection.execute("SELECT secret_hash FROM pharmacists").fetchone()
     store.close()
     assert "long enough" not in stored
+
+
+def test_pairing_prints_the_fingerprint_that_a_terminal_pins(file, capsys):
+    file.write_text(file.read_text() + '[terminal]\nlan_host = "192.0.2.7"\n')
+    assert run(file, "pair", "--counter", "c1", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    pem = (file.parent / "data" / "tls" / "terminal.crt").read_text()
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(pem)).hexdigest()
+    assert found["certificate_sha256"].replace(":", "").lower() == digest
+    assert run(file, "pair", "--counter", "c1") == 0
+    assert found["certificate_sha256"] in capsys.readouterr().out
+
+
+def test_unpaired_terminal_has_no_access_and_an_unknown_one_is_refused(file, capsys):
+    store = load_config(file).open_store()
+    paired = pairing.pair(store, pairing.new_code(store, "c1", store.clock), "till")
+    assert run(file, "unpair", "--terminal", paired.terminal, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"terminal": paired.terminal}
+    assert pairing.terminal_of(store, paired.token) is None
+    store.close()
+    assert run(file, "unpair", "--terminal", paired.terminal) == 2
+    assert run(file, "unpair", "--terminal", "nobody") == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 2
+    assert "'nobody'" in said
+
+
+def test_damaged_database_is_one_clear_line(file, capsys):
+    load_config(file).open_store().close()
+    database = file.parent / "data" / "node.sqlite3"
+    database.write_bytes(database.read_bytes()[:4096] + b"\xff" * 200_000)
+    for command in ("status", "run"):
+        assert run(file, command) == 2
+        assert capsys.readouterr().err.count("\n") == 1
 
 
 @pytest.mark.parametrize(
