@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from edge.platform.nhsa import NhsaPlatform
 from edge.process import ProcessContext
 from edge.session.settling import Settler
 from edge.terminal.app import create_app
+from edge.terminal.http import CounterProtocol
 from edge.terminal.tls import ensure_certificate
 from edge.verifier.client import VerifierClient
 from retention.durable import write_durably
@@ -51,7 +53,7 @@ def run(context: ProcessContext) -> None:
     zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     store = config.open_store()
     try:
-        verifier = VerifierClient(config.socket("verifier"), context=zmq_context)
+        verifier = VerifierClient(config.socket("verifier"), context=zmq_context, stop=context.stop)
         app = create_app(
             store=store,
             verifier=verifier,
@@ -93,8 +95,9 @@ def _serve(
         context.stop.set()
         for server in servers:
             server.should_exit = True
+        deadline = time.monotonic() + STOP_SECONDS
         for worker in workers:
-            worker.join(STOP_SECONDS)
+            worker.join(max(0.0, deadline - time.monotonic()))
 
 
 class _Worker(threading.Thread):
@@ -147,7 +150,7 @@ def _server(app: FastAPI, config: EdgeConfig, ordinal: int) -> uvicorn.Server:
             lifespan="off",
             timeout_keep_alive=30,
             timeout_graceful_shutdown=3,
-            limit_concurrency=256,
+            http=CounterProtocol,
             h11_max_incomplete_event_size=64 * 1024,
             **files,  # type: ignore[arg-type]
         )

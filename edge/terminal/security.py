@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import traceback
@@ -28,6 +29,7 @@ from retention.terms.problems import Problem
 log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 64 * 1024
+BODY_SECONDS = 30
 MAX_REFERENCE_BYTES = MAX_PICTURE_TEXT + 4096
 OPEN_PATHS = frozenset({"/v1/pairing"})
 REFERENCES = "/v1/references"
@@ -81,6 +83,13 @@ class Guard:
                 body, problem = await _read(scope, receive)
             if problem is None:
                 await self._app(scope, _replay(body, receive), watched)
+        except asyncio.CancelledError:
+            # The process stops and waits no longer. Only the server cancels, and it sends what
+            # we answer; what was begun in a thread is found in the log by the next process.
+            log.warning("request_cut_short")
+            if started:
+                raise
+            return Problem(503, "UNAVAILABLE")
         except Exception as exc:
             where = [f"{f.filename}:{f.lineno}" for f in traceback.extract_tb(exc.__traceback__)]
             log.error("request_failed", error=type(exc).__name__, where=where[-4:])
@@ -113,17 +122,29 @@ async def _read(scope: Scope, receive: Receive) -> tuple[bytes, Problem | None]:
     # (3) what is announced, then what really comes
     if _announced(scope) > limit:
         return b"", too_large
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await _received(receive, limit)
+    except TimeoutError:
+        return b"", Problem(400, "INVALID_REQUEST", f"no whole body within {BODY_SECONDS} s")
+    if body is None:
+        return b"", Problem(400, "INVALID_REQUEST", "the request ended early")
+    if len(body) > limit:
+        return b"", too_large
+    return body, await run_in_threadpool(_check_json, body, limit) if body else None
+
+
+async def _received(receive: Receive, limit: int) -> bytes | None:
+    """Return the body, or as much as shows that it is over the limit; None when it broke off."""
     body = bytearray()
-    while True:
+    while len(body) <= limit:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b"", Problem(400, "INVALID_REQUEST", "the request ended early")
+            return None
         body += message.get("body", b"")
-        if len(body) > limit:
-            return b"", too_large
         if not message.get("more_body", False):
             break
-    return bytes(body), await run_in_threadpool(_check_json, bytes(body), limit) if body else None
+    return bytes(body)
 
 
 def _check_json(body: bytes, limit: int) -> Problem | None:

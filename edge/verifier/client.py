@@ -7,6 +7,7 @@ happened, and its record will tell.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import Annotated
 
@@ -25,6 +26,8 @@ from retention.records.payloads import IdentityDecided
 
 MAX_ANSWER_BYTES = 1024 * 1024
 PING_SECONDS = 1.0
+POLL_MILLISECONDS = 100
+LAST_WORD_MILLISECONDS = 1500
 
 _ANSWER: TypeAdapter[Decided | Enrolled | EnrolmentRefused] = TypeAdapter(
     Annotated[Decided | Enrolled | EnrolmentRefused, Field(discriminator="answer")]
@@ -40,9 +43,10 @@ class VerifierClient:
         *,
         timeout_seconds: float = 20.0,
         context: zmq.Context[zmq.Socket[bytes]],
+        stop: threading.Event | None = None,
     ) -> None:
         self._address, self._timeout_seconds = address, timeout_seconds
-        self._context = context
+        self._context, self._stop = context, stop or threading.Event()
 
     def verify(self, request: VerifyFace) -> IdentityDecided:
         """Return the recorded decision. Raises VerifierUnavailable."""
@@ -86,10 +90,17 @@ class VerifierClient:
             socket.setsockopt(zmq.MAXMSGSIZE, MAX_ANSWER_BYTES)
             socket.connect(self._address)
             socket.send_multipart(frames, copy=True)
-            if not socket.poll(int(timeout_seconds * 1000)):
-                raise VerifierUnavailable(f"no answer within {timeout_seconds:g} s")
+            self._wait(socket, time.monotonic() + timeout_seconds)
             return socket.recv_multipart()
         except zmq.ZMQError as exc:
             raise VerifierUnavailable(str(exc)) from exc
         finally:
             socket.close()
+
+    def _wait(self, socket: zmq.Socket[bytes], deadline: float) -> None:
+        """Wait for the answer; once the node stops, only for the verifier's last word."""
+        while not socket.poll(POLL_MILLISECONDS):
+            if self._stop.is_set() and not socket.poll(LAST_WORD_MILLISECONDS):
+                raise VerifierUnavailable("no answer before the node stops")
+            if time.monotonic() > deadline:
+                raise VerifierUnavailable("no answer in time")

@@ -124,6 +124,8 @@ REASONS: tuple[Reason, ...] = (
            "Enter the basket again"),
     Reason("TRACE_CODE_TWICE", "同一追溯码重复扫描", "A trace code appears twice", "请核对追溯码",
            "Check the trace codes"),
+    Reason("UNAVAILABLE", "本机正在停止或过忙", "The node is stopping or too busy", "请稍候再试",
+           "Wait a moment, then try again"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Reason] = {reason.code: reason for reason in REASONS}

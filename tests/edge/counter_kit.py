@@ -158,6 +158,7 @@ def served(app: FastAPI, **options: Any) -> Iterator[str]:
         **options,
     )
     listener = config.bind_socket()
+    listener.listen()  # whoever calls before the server is up waits instead of being refused
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import zmq
 
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
-from edge.simulators.pharmacy import PharmacyClient
+from edge.simulators.pharmacy import PharmacyClient, ProblemResponse
 from edge.terminal import pairing
 from edge.terminal.process import PortInUse, run
 from edge.terminal.tls import fingerprint_of
@@ -34,6 +34,7 @@ from retention.records.clock import ManualClock, SystemClock
 from retention.records.ids import SeededIds
 from retention.records.receipts import sign_receipt
 from retention.records.signing import Ed25519Signer
+from retention.store import log
 from tests.edge.counter_kit import Said, config_for, receipt_for
 
 DEADLINE_SECONDS = 20.0
@@ -103,6 +104,35 @@ def test_it_serves_loopback_and_tls_with_its_own_certificate_beats_and_stops(
             httpx.get(lan.replace("https", "http") + "/healthz", trust_env=False)
         until(lambda: beats)
         assert len(fingerprint_of(certificate)) == 95
+
+
+def test_a_stop_during_an_attempt_is_answered_and_recorded(tmp_path: Path) -> None:
+    config = config_for(tmp_path, terminal={"port": 0})
+    answers: list[ProblemResponse] = []
+
+    def ask(counter: PharmacyClient, session: str) -> None:
+        with pytest.raises(ProblemResponse) as no:
+            counter.verify(session)
+        answers.append(no.value)
+
+    with ExitStack() as stack:
+        store = config.open_store()
+        stack.callback(store.close)
+        code = pairing.new_code(store, "counter-1", SystemClock())
+        seen = stack.enter_context(verifier_that(config.socket("verifier"), lambda _: None))
+        with running(config) as (addresses, _):
+            address = "http://{}:{}".format(*addresses["loopback"])
+            counter = stack.enter_context(PharmacyClient(address))
+            counter.pair(code)
+            session = counter.open()["session"]
+            asking = threading.Thread(target=ask, args=(counter, session), daemon=True)
+            asking.start()
+            until(lambda: seen)
+        asking.join(DEADLINE_SECONDS)
+        assert [(no.status, no.code) for no in answers] == [(503, "VERIFIER_UNAVAILABLE")]
+        with store.read() as connection:
+            steps = [one.kind for one in log.of_session(connection, session)]
+        assert steps == ["session.opened", "identity.decided"]
 
 
 def _alive(url: str, certificate: str) -> bool:
