@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.hardware.conftest import ServerInThread
 
 
-class _HevcTrack:
+class HevcTrack:
     """RFC 7798 without aggregation: single NAL unit packets and fragmentation units."""
 
     def sdp(self) -> list[str]:
@@ -63,10 +63,10 @@ def encoded_pictures(count: int) -> list[tuple[tuple[bytes, ...], bool]]:
 
 
 def test_hevc_packets_are_received_and_decode(
-    serve: Callable[[_HevcTrack], ServerInThread],
+    serve: Callable[[HevcTrack], ServerInThread],
 ) -> None:
     pictures = encoded_pictures(30)
-    running = serve(_HevcTrack())
+    running = serve(HevcTrack())
     stop = threading.Event()
 
     def feed() -> None:

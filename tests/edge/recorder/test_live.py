@@ -18,9 +18,12 @@ import pytest
 from edge.config import CameraConfig, EdgeConfig, NodeConfig, RecordingConfig, VerificationConfig
 from hardware.simulated_camera import CameraPlan, PicturePlan
 from hardware.simulated_cameras import SimulatedCameras
+from hardware.simulated_rtp import AccessUnit
 from retention.check import Depth, check
 from retention.store import footage
 from retention.store.footage import GapRow, SegmentRow
+from tests.hardware.conftest import ServerInThread
+from tests.hardware.test_hevc import HevcTrack, encoded_pictures
 
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_SECONDS = 40.0
@@ -139,9 +142,13 @@ def test_outages_of_a_real_stream_are_gaps_and_everything_else_is_footage(record
     control.plug()
     recorder.until(lambda: recorder.gaps()[-1].ended_at is not None)
 
-    count = len(recorder.segments())
-    control.jump_clock(3600.0)
-    recorder.until(lambda: len(recorder.segments()) > count + 1)
+    recorder.until(lambda: recorder.segments()[-1].started_at > recorder.gaps()[-1].started_at)
+    before, run = len(recorder.gaps()), recorder.segments()[-1].run
+    control.jump_clock(3600.0)  # the camera's own: its media time leaps, ours does not
+    recorder.until(lambda: recorder.segments()[-1].run != run)
+    assert [gap.cause for gap in recorder.gaps()[before:]] in ([], ["stream_changed"])
+    last = recorder.segments()[-1]
+    assert abs(last.ended_at - time.time_ns() // 1000) < 60_000_000  # no hour ahead
     recorder.end()
     assert recorder.gaps()[-1].cause == "recorder_stopped"
     recorder.assert_every_moment_is_explained()
@@ -164,3 +171,43 @@ def test_killed_recorder_loses_at_most_the_open_gop_and_the_outage_is_a_gap(reco
     assert killed_at - crash.started_at < 6_000_000
     assert len(recorder.segments()) > sealed
     recorder.assert_every_moment_is_explained()
+
+
+@pytest.fixture
+def hevc_url() -> Iterator[str]:
+    """The address of a camera that sends HEVC, a key picture every third of a second."""
+    server, stop, pictures = ServerInThread(HevcTrack()), threading.Event(), encoded_pictures(30)
+
+    def feed() -> None:
+        at, began = 0, time.monotonic()
+        while not stop.wait(max(0.0, began + at / 15 - time.monotonic())):
+            units, is_key = pictures[at % len(pictures)]
+            server.send(AccessUnit(units, is_key, at * 6_000, at / 15))
+            at += 1
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    try:
+        yield server.url
+    finally:
+        stop.set()
+        feeder.join()
+        server.close()
+
+
+def test_hevc_is_recorded_checked_and_recovered_like_h264(config, hevc_url):
+    camera = config.cameras[0].model_copy(update={"url": hevc_url})
+    recorder = Recorder(config.model_copy(update={"cameras": (camera,)}))
+    try:
+        recorder.start()
+        recorder.until(lambda: len(recorder.segments()) >= 2)
+        recorder.until(lambda: any(recorder.config.footage_root.rglob("*.part")))
+        recorder.end(signal.SIGKILL)
+        recorder.start()
+        recorder.until(lambda: [gap.ended_at is None for gap in recorder.gaps()] == [False])
+        recorder.end()
+        assert {row.codec for row in recorder.segments()} == {"hevc"}
+        assert recorder.gaps()[0].cause == "recorder_crashed"
+        recorder.assert_every_moment_is_explained()
+    finally:
+        recorder.close()
