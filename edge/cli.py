@@ -125,7 +125,7 @@ def _pair(wanted: argparse.Namespace, config: EdgeConfig) -> int:
         from edge.terminal.process import tls_folder  # the web server: not for every command
         from edge.terminal.tls import ensure_certificate
 
-        made = ensure_certificate(tls_folder(config), config.terminal.lan_host, SystemClock())
+        made = ensure_certificate(tls_folder(config), config.terminal.lan_host)
         found["certificate_sha256"] = made.fingerprint
         lines.append(f"证书指纹 / certificate SHA-256: {made.fingerprint}")
     _print(wanted, found, lines)

@@ -7,6 +7,7 @@ only the original message. No claim of certification is made.
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 import time
@@ -26,6 +27,7 @@ from edge.platform.port import (
 )
 from edge.session.basket import amount_of
 from retention.records.clock import Clock
+from retention.records.errors import UsageError
 
 CHINA = timezone(timedelta(hours=8))
 CALL_PATH = "/mbs/fmi/fsi/api/callFsiService/callService"
@@ -98,12 +100,15 @@ class SetlInfo(BaseModel):
 
 
 class NhsaPlatform:
-    """A platform at an address. One message a call, never a second try."""
+    """A platform at an address. One message a call, never a second try.
+
+    Raises UsageError when made with something that is no http(s) address.
+    """
 
     def __init__(
         self, url: str, *, institution: str, area: str, timeout_seconds: float, clock: Clock
     ) -> None:
-        self._url = url.rstrip("/") + CALL_PATH
+        self._url = _checked(url).rstrip("/") + CALL_PATH
         self._institution = institution[:12].ljust(12, "0")
         self._area = area[:6]
         self._timeout_seconds = timeout_seconds
@@ -123,7 +128,8 @@ class NhsaPlatform:
         if isinstance(answer, Rejected):
             return answer
         if answer.infcode != 0:
-            return Rejected(f"{answer.infcode}: {answer.err_msg}"[:200])
+            person = request.person
+            return Rejected(_reason(answer, person.mdtrt_cert_no, person.psn_no))
         try:
             found = SetlInfo.model_validate((answer.output or {}).get("setlinfo"))
         except ValidationError as exc:
@@ -145,7 +151,7 @@ class NhsaPlatform:
             return Reversed("reversed")
         if answer.err_msg.startswith(NOTHING_HELD):
             return Reversed("the platform held nothing")
-        return Rejected(f"{answer.infcode}: {answer.err_msg}"[:200])
+        return Rejected(_reason(answer))
 
     def _call(self, envelope: Envelope) -> Answer | Rejected:
         """Send one message. What was certainly never sent is Rejected; all else is unknown."""
@@ -222,3 +228,22 @@ class NhsaPlatform:
 
     def _now(self, pattern: str) -> str:
         return self._clock.now().astimezone(CHINA).strftime(pattern)
+
+
+def _reason(answer: Answer, *numbers: str) -> str:
+    """Return the platform's words without the numbers of people in them: they are kept and sent."""
+    said = answer.err_msg
+    for number in filter(None, numbers):
+        said = re.sub(re.escape(number), "…", said, flags=re.IGNORECASE)
+    return f"{answer.infcode}: {re.sub(r'[0-9]{6,}[Xx]?', '…', said)}"[:200]
+
+
+def _checked(url: str) -> str:
+    """Return the address. A wrong one must not wait for the first settlement to be found."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as exc:
+        raise UsageError(f"settlement.platform_url: {url[:200]!r}: {exc}") from exc
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise UsageError(f"settlement.platform_url: {url[:200]!r}: wanted is http(s)://host")
+    return url

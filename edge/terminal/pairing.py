@@ -65,7 +65,7 @@ def pair(store: NodeStore, code: str, name: str) -> Paired:
     with store.write() as connection:
         counter = use_code(connection, digest(code), now, WRONG_TRIES)
         if counter is None:
-            count_wrong_code(connection, now)
+            count_wrong_code(connection, now, WRONG_TRIES)
         else:
             insert_terminal(connection, terminal, counter, name, digest(token), now)
             paired = TerminalPaired(terminal=terminal, counter=counter, name=name)

@@ -18,11 +18,12 @@ def person_ref(key: bytes, cert_type: str, number: str) -> str:
 def mask_name(name: str) -> str:
     """Keep the first and the last character of a name: 张*三; of two only the first: 张*.
 
-    Of a name in words (Latin script) each word keeps its first letter: J*** D**.
+    Of a name in words (Latin script) each word keeps its first letter: J*** D**. A space within
+    a Chinese name (张　三) only fills a form; it is no word and shows no second character.
     """
     words = name.split()
-    if len(words) > 1:
-        return " ".join(word[0] + "*" * (len(word) - 1) for word in words)
+    if len(words) > 1 and name.isascii():
+        return " ".join(word[0] + "*" * max(1, len(word) - 1) for word in words)
     word = "".join(words)
     if len(word) <= 2 or word.isascii():
         return word[:1] + "*" * max(1, len(word) - 1)

@@ -138,7 +138,7 @@ def _reconcile(settler: Settler, stop: threading.Event) -> None:
 def _server(app: FastAPI, config: EdgeConfig, ordinal: int) -> uvicorn.Server:
     files: dict[str, str] = {}
     if ordinal == 1 and config.terminal.lan_host is not None:
-        made = ensure_certificate(tls_folder(config), config.terminal.lan_host, SystemClock())
+        made = ensure_certificate(tls_folder(config), config.terminal.lan_host)
         files = {"ssl_certfile": str(made.certificate), "ssl_keyfile": str(made.key)}
         log.info("terminal_certificate", sha256=made.fingerprint)
     return uvicorn.Server(

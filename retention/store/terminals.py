@@ -91,12 +91,15 @@ def use_code(
     return row[0]["counter"] if row else None
 
 
-def count_wrong_code(connection: sqlite3.Connection, now: datetime) -> None:
-    """Count a wrong try against every code that is waiting, since it could have been for any."""
+def count_wrong_code(connection: sqlite3.Connection, now: datetime, limit: int) -> None:
+    """Count a wrong try against every code that is waiting, since it could have been for any.
+
+    A code that is locked already is not written again: anybody may try, and a write costs an fsync.
+    """
     connection.execute(
         "UPDATE pairing_codes SET failed_tries = failed_tries + 1"
-        " WHERE used_at IS NULL AND expires_at > ?",
-        (to_micros(now),),
+        " WHERE used_at IS NULL AND expires_at > ? AND failed_tries < ?",
+        (to_micros(now), limit),
     )
 
 

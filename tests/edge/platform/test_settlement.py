@@ -29,6 +29,7 @@ from edge.session.settling import Settler, _request
 from edge.session.state import SessionState, Stage
 from edge.simulators.platform import Control, create_platform
 from retention.records.clock import ManualClock
+from retention.records.errors import UsageError
 from retention.records.payloads import BasketLine, Claim
 from retention.records.signing import Ed25519Signer
 from retention.store.database import NodeStore, StoreUnavailable
@@ -310,6 +311,31 @@ def test_an_unreachable_platform_is_a_definite_no(clock: ManualClock) -> None:
     )
     answer = nobody._call(nobody._envelope("2601", nobody.new_msgid(), "430100", "op", {}))
     assert isinstance(answer, Rejected)
+
+
+@pytest.mark.parametrize("url", ["", "platform", "ftp://host", "http://", "http://host:port", "//x"])
+def test_an_address_that_is_none_is_one_clear_line(url: str, clock: ManualClock) -> None:
+    with pytest.raises(UsageError, match=r"settlement\.platform_url") as caught:
+        NhsaPlatform(url, institution="P1", area="430100", timeout_seconds=1, clock=clock)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_platform_says_is_kept_without_the_numbers_of_people(
+    port: NhsaPlatform,
+    service: SessionService,
+    permitted: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = "人员编号[43abCD28]不存在 11010519491231002x / 4300003028 / 110105194912310029 (code 23)"
+    monkeypatch.setattr(port, "_call", lambda _: Answer(infcode=-1, err_msg=said))
+    person = InsuredPerson("02", "11010519491231002X", "43ABcd28")
+    session = permitted()
+    with pytest.raises(Refusal) as refused:
+        Settler(service, port).settle(ME, session, person)
+    concluded = service.state_of(session).concluded
+    assert concluded is not None
+    assert concluded.reason == "-1: 人员编号[…]不存在 … / … / … (code 23)"
+    assert refused.value.problem.detail == concluded.reason
 
 
 def test_message_ids_have_thirty_characters_and_never_repeat(port: NhsaPlatform) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from edge.terminal import pairing, pharmacists
 from edge.terminal.people import mask_name, person_ref
-from edge.terminal.tls import ensure_certificate, server_context
-from retention.records.clock import ManualClock, SystemClock
+from edge.terminal.tls import ensure_certificate
+from retention.records.clock import ManualClock
 from retention.records.errors import UsageError
 from retention.store.database import NodeStore
 from retention.terms.problems import Refusal
@@ -69,6 +69,12 @@ def test_five_wrong_tries_lock_every_waiting_code(store: NodeStore, clock: Manua
     assert pairing.pair(store, codes[0], "till").counter == "counter-0"
     refused(lambda: pairing.pair(store, wrong(codes[0]), "till"))
     assert refused(lambda: pairing.pair(store, codes[1], "till")) == "PAIRING_REFUSED"
+    with store.read() as connection:
+        before = connection.total_changes
+    for _ in range(20):  # whoever goes on costs no more writes
+        refused(lambda: pairing.pair(store, wrong(codes[0]), "till"))
+    with store.read() as connection:
+        assert connection.total_changes == before
     fresh = pairing.new_code(store, "counter-1", clock)
     assert pairing.pair(store, fresh, "till").counter == "counter-1"
 
@@ -186,6 +192,11 @@ def test_a_bad_credential_is_refused_with_one_line(
         ("Muhammad", "M*******"),
         ("买买提·艾合买提", "买******提"),
         ("  张三  ", "张*"),
+        ("张 三", "张*"),
+        ("张\u3000三", "张*"),
+        ("欧阳 娜娜", "欧**娜"),
+        ("J D", "J* D*"),
+        ("José García", "J********a"),
     ],
 )
 def test_a_name_is_masked(name: str, masked: str) -> None:
@@ -208,17 +219,35 @@ def test_a_person_ref_depends_on_key_type_and_number() -> None:
 
 
 def test_the_certificate_is_made_once_and_again_for_another_host(tmp_path: Path) -> None:
-    made = ensure_certificate(tmp_path / "tls", "192.0.2.7", SystemClock())
+    made = ensure_certificate(tmp_path / "tls", "192.0.2.7")
     assert made.key.stat().st_mode & 0o777 == 0o600
     assert len(made.fingerprint.split(":")) == 32
-    assert ensure_certificate(tmp_path / "tls", "192.0.2.7", SystemClock()) == made
-    other = ensure_certificate(tmp_path / "tls", "till.example", SystemClock())
+    assert ensure_certificate(tmp_path / "tls", "192.0.2.7") == made
+    other = ensure_certificate(tmp_path / "tls", "till.example")
     assert other.fingerprint != made.fingerprint
-    context = server_context(other)
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    found = x509.load_pem_x509_certificate(other.certificate.read_bytes())
+    assert found.not_valid_before_utc.year == 2025
+    assert found.not_valid_after_utc.year == 9999
+
+
+@pytest.mark.parametrize("file", ["terminal.crt", "terminal.key"])
+def test_a_damaged_certificate_is_one_clear_line_and_not_silently_another(
+    tmp_path: Path, file: str
+) -> None:
+    made = ensure_certificate(tmp_path / "tls", "192.0.2.7")
+    other = ensure_certificate(tmp_path / "other", "192.0.2.7")
+    damaged = tmp_path / "tls" / file
+    for content in (b"", b"-----BEGIN", (other.key.parent / file).read_bytes()):
+        damaged.write_bytes(content)
+        with pytest.raises(UsageError, match=r"tls.*remove both") as caught:
+            ensure_certificate(tmp_path / "tls", "192.0.2.7")
+        assert "\n" not in str(caught.value)
+    damaged.unlink()
+    again = ensure_certificate(tmp_path / "tls", "192.0.2.7")
+    assert again.fingerprint != made.fingerprint
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "tls").write_text("a file")
     with pytest.raises(UsageError, match="tls"):
-        ensure_certificate(tmp_path / "tls", "127.0.0.1", SystemClock())
+        ensure_certificate(tmp_path / "tls", "127.0.0.1")
