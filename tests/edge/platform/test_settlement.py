@@ -313,7 +313,7 @@ def test_an_unreachable_platform_is_a_definite_no(clock: ManualClock) -> None:
     assert isinstance(answer, Rejected)
 
 
-@pytest.mark.parametrize("url", ["", "platform", "ftp://host", "http://", "http://host:port", "//x"])
+@pytest.mark.parametrize("url", ["", "platform", "ftp://host", "http://", "http://h:port", "//x"])
 def test_an_address_that_is_none_is_one_clear_line(url: str, clock: ManualClock) -> None:
     with pytest.raises(UsageError, match=r"settlement\.platform_url") as caught:
         NhsaPlatform(url, institution="P1", area="430100", timeout_seconds=1, clock=clock)
