@@ -18,12 +18,11 @@ from edge.config import EdgeConfig
 from edge.uplink.log import StoreLog
 from retention.records.clock import from_text, to_micros
 from retention.records.errors import ProofRejected
-from retention.records.merkle import inclusion_proof
 from retention.records.payloads import FootageSent
 from retention.records.signing import Context, verify_signature
 from retention.store import uplink
 from retention.store.database import NodeStore
-from retention.store.log import by_sequence, leaves
+from retention.store.log import by_sequence, prove_inclusion
 from retention.terms import wire
 from retention.terms.commands import FootageCommand, SignedCommand
 
@@ -67,6 +66,9 @@ class FootageJob:
     def step(self, now: float) -> list[Frames]:
         """Return what is to be sent now; the last thing is `footage_done`."""
         try:
+            # Central takes nothing for an expired command, so nothing more is tried.
+            if self._tools.store.clock.now() >= from_text(self._command.expires_at):
+                raise CommandRefused("EXPIRED")
             if self._upload is None:
                 self._upload = self._prepare(now)
             if self._upload is None:
@@ -74,7 +76,9 @@ class FootageJob:
             frames = self._upload.send(now)
             return [*frames, self._finish(self._upload)] if self._upload.finished else frames
         except CommandRefused as exc:
-            return [self._conclude("failed", (), exc.reason)]
+            # What central accepted before has left the node: the record names it all the same.
+            accepted = () if self._upload is None else tuple(self._upload.accepted)
+            return [self._conclude("failed", accepted, exc.reason)]
 
     def receive(self, ack: wire.SegmentAck, now: float) -> None:
         if self._upload is not None:
@@ -89,10 +93,8 @@ class FootageJob:
 
     def _prepare(self, now: float) -> Upload | None:
         """Return the upload once everything asked for is sealed and countersigned."""
-        wall = self._tools.store.clock.now()
-        if wall >= from_text(self._command.expires_at):
-            raise CommandRefused("EXPIRED")
-        if wall < from_text(self._command.ended_at) or not self._sealed(now):
+        ended = self._tools.store.clock.now() >= from_text(self._command.ended_at)
+        if not ended or not self._sealed(now):
             return None
         span = (
             to_micros(from_text(self._command.started_at)),
@@ -109,7 +111,8 @@ class FootageJob:
         if size is None:
             self._tools.log.make_checkpoint_if_grown()
             return None
-        return Upload(self._command.command, self._items(segments, size), self._reader(segments))
+        items = [UploadItem(one.segment, one.sequence, size, one.bytes) for one in segments]
+        return Upload(self._command.command, items, _Files(self._tools, segments))
 
     def _sealed(self, now: float) -> bool:
         """Tell whether each camera has sealed past the span; ask those that have not."""
@@ -126,39 +129,6 @@ class FootageJob:
             for name in behind:
                 self._tools.seal(name)
         return not behind or now - self._sealing_since >= SEAL_SECONDS
-
-    def _items(self, segments: list[uplink.SegmentFile], size: int) -> list[UploadItem]:
-        with self._tools.store.read() as connection:
-            known = leaves(connection, 0, size)
-            return [
-                UploadItem(
-                    segment=segment.segment,
-                    record=by_sequence(connection, segment.sequence).raw,
-                    proof=b"".join(inclusion_proof(known, segment.sequence, size)),
-                    tree_size=size,
-                    size=segment.bytes,
-                )
-                for segment in segments
-            ]
-
-    def _reader(
-        self, segments: list[uplink.SegmentFile]
-    ) -> Callable[[UploadItem, int, int], bytes]:
-        root = self._tools.config.footage_root
-        paths = {segment.segment: root / segment.path for segment in segments}
-
-        def read(item: UploadItem, offset: int, length: int) -> bytes:
-            try:
-                with paths[item.segment].open("rb") as file:
-                    file.seek(offset)
-                    content = file.read(length)
-            except OSError as exc:
-                raise CommandRefused(f"FILE_UNREADABLE {item.segment}") from exc
-            if len(content) != length:
-                raise CommandRefused(f"FILE_TOO_SHORT {item.segment}")
-            return content
-
-        return read
 
     def _finish(self, upload: Upload) -> Frames:
         if not upload.rejected:
@@ -178,6 +148,30 @@ class FootageJob:
             self.conclusion = uplink.conclude_command(self._tools.store, connection, sent)
         log.info("footage_command_done", command=sent.command, outcome=outcome, reason=reason)
         return done_frames(sent.command, self.conclusion)
+
+
+class _Files:
+    """The segments' records, proofs and files on this node."""
+
+    def __init__(self, tools: JobTools, segments: list[uplink.SegmentFile]) -> None:
+        self._store, root = tools.store, tools.config.footage_root
+        self._paths = {segment.segment: root / segment.path for segment in segments}
+
+    def evidence(self, item: UploadItem) -> list[bytes]:
+        with self._store.read() as connection:
+            record = by_sequence(connection, item.sequence).raw
+            return [record, b"".join(prove_inclusion(connection, item.sequence, item.tree_size))]
+
+    def read(self, item: UploadItem, offset: int, length: int) -> bytes:
+        try:
+            with self._paths[item.segment].open("rb") as file:
+                file.seek(offset)
+                content = file.read(length)
+        except OSError as exc:
+            raise CommandRefused(f"FILE_UNREADABLE {item.segment}") from exc
+        if len(content) != length:
+            raise CommandRefused(f"FILE_TOO_SHORT {item.segment}")
+        return content
 
 
 def check_command(tools: JobTools, signed: SignedCommand) -> None:

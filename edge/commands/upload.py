@@ -7,8 +7,9 @@ again. Nothing here decides what may leave the node.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from retention.terms import wire
 
@@ -21,13 +22,24 @@ Frames = list[bytes]
 
 @dataclass(frozen=True, slots=True)
 class UploadItem:
-    """A segment to send: its record, the record's inclusion proof, and the file's length."""
+    """A segment to send: where its record stands, the tree that covers it, the file's length."""
 
     segment: str
-    record: bytes
-    proof: bytes
+    sequence: int
     tree_size: int
     size: int
+
+
+class Source(Protocol):
+    """Where the bytes of an upload come from."""
+
+    def evidence(self, item: UploadItem) -> list[bytes]:
+        """Return the segment's record and the record's inclusion proof; may take seconds."""
+        ...
+
+    def read(self, item: UploadItem, offset: int, length: int) -> bytes:
+        """Return exactly `length` bytes of the file."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +53,10 @@ class Rejection:
 class Upload:
     """One command's segments on their way. Times are seconds of any monotonic clock."""
 
-    def __init__(
-        self,
-        command: str,
-        items: Sequence[UploadItem],
-        read: Callable[[UploadItem, int, int], bytes],
-    ) -> None:
-        self._command, self._items, self._read = command, items, read
+    def __init__(self, command: str, items: Sequence[UploadItem], source: Source) -> None:
+        self._command, self._items, self._source = command, items, source
         self._index = 0
+        self._offer: Frames | None = None
         self.accepted: list[str] = []
         self.rejected: list[Rejection] = []
         self._offered = False
@@ -69,7 +77,9 @@ class Upload:
         item = self._items[self._index]
         if not self._offered:
             self._offered, self._answer_due = True, now + ANSWER_SECONDS
-            return [self._offer(item)]
+            # Proving takes long in a large log: once for each segment, never for all in one step.
+            self._offer = self._offer or self._make_offer(item)
+            return [self._offer]
         return self._chunks(item, now)
 
     def receive(self, ack: wire.SegmentAck, now: float) -> None:
@@ -82,6 +92,7 @@ class Upload:
             else:
                 self.rejected.append(Rejection(ack.segment, ack.reason or "not said"))
             self._index += 1
+            self._offer = None
             self._start_segment()
         elif self._received is None or ack.received > self._received:
             self._sent = max(self._sent, ack.received)
@@ -99,7 +110,7 @@ class Upload:
         self._sent = 0
         self._answer_due = 0.0
 
-    def _offer(self, item: UploadItem) -> Frames:
+    def _make_offer(self, item: UploadItem) -> Frames:
         offer = wire.SegmentOffer(
             command=self._command,
             ordinal=self._index,
@@ -107,14 +118,15 @@ class Upload:
             tree_size=item.tree_size,
             bytes=item.size,
         )
-        return wire.encode(offer, [item.record, item.proof])
+        return wire.encode(offer, self._source.evidence(item))
 
     def _chunks(self, item: UploadItem, now: float) -> list[Frames]:
         out: list[Frames] = []
         if self._received is None:
             return out
         while self._sent < item.size and self._sent - self._received < WINDOW * CHUNK_BYTES:
-            content = self._read(item, self._sent, min(CHUNK_BYTES, item.size - self._sent))
+            length = min(CHUNK_BYTES, item.size - self._sent)
+            content = self._source.read(item, self._sent, length)
             header = wire.SegmentChunk(
                 command=self._command, segment=item.segment, offset=self._sent
             )

@@ -334,8 +334,14 @@ def test_segment_without_a_countersigned_checkpoint_waits_for_one(stack: Stack) 
 
 
 def test_lost_acknowledgements_only_cost_time() -> None:
-    item = UploadItem("s", b"{}", b"", 1, 600_000)
-    upload = Upload(SESSION, [item], lambda _, offset, length: CONTENT[offset : offset + length])
+    class Source:
+        def evidence(self, item: UploadItem) -> list[bytes]:
+            return [b"{}", b""]
+
+        def read(self, item: UploadItem, offset: int, length: int) -> bytes:
+            return CONTENT[offset : offset + length]
+
+    upload = Upload(SESSION, [UploadItem("s", 0, 1, 600_000)], Source())
     assert upload.send(0.0)[0][1] == b"segment"
     assert upload.send(1.0) == []
     assert upload.send(5.0)[0][1] == b"segment"
