@@ -9,12 +9,13 @@ import argparse
 import json
 from pathlib import Path
 
-from central.checks import CheckFailed, check
+from central.checks import check
 from central.config import CentralConfig, load_config
-from central.database import Database, migrate
-from central.errors import DatabaseUnavailable
+from central.database import configured, migrate
+from central.errors import CheckFailed, DatabaseOutdated, DatabaseUnavailable
 from central.projector import reproject
 from central.run import run
+from retention.keyfiles import KeyRefused
 from retention.logs import configure
 from retention.records.errors import UsageError
 
@@ -48,13 +49,12 @@ def main(argv: list[str]) -> int:
 def _migrate(config: CentralConfig, *, again: bool, as_json: bool) -> int:
     try:
         config.storage.data.mkdir(parents=True, exist_ok=True)
-        database = Database(config.database_url)
+    except OSError as exc:
+        raise UsageError(f"storage.data {config.storage.data}: {exc.strerror}") from exc
+    with configured(config) as database:
         found: dict[str, object] = {"revision": migrate(database)}
         if again:
             found["projected"] = reproject(database)
-        database.close()
-    except (DatabaseUnavailable, OSError) as exc:
-        raise UsageError(f"{config.database_url}: {exc}") from exc
     print(json.dumps(found) if as_json else "\n".join(f"{k}: {v}" for k, v in found.items()))
     return 0
 
@@ -62,7 +62,7 @@ def _migrate(config: CentralConfig, *, again: bool, as_json: bool) -> int:
 def _check(config: CentralConfig, *, as_json: bool) -> int:
     try:
         counts = check(config)
-    except (CheckFailed, DatabaseUnavailable, UsageError) as exc:
+    except (CheckFailed, DatabaseUnavailable, DatabaseOutdated, KeyRefused) as exc:
         report: dict[str, object] = {"ok": False, "first_bad": str(exc)}
     else:
         report = {"ok": True, "first_bad": None, **counts}

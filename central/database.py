@@ -16,11 +16,20 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import (
+    ArgumentError,
+    DatabaseError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    TimeoutError,
+)
 from sqlalchemy.pool import StaticPool
 
-from central.errors import DatabaseOutdated, DatabaseUnavailable
+from central.config import CentralConfig
+from central.errors import DatabaseOutdated, DatabaseRefused, DatabaseUnavailable
+from retention.records.errors import UsageError
 
 BUSY_SECONDS = 30
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -30,7 +39,6 @@ class Database:
     """An engine with two ways in: `read` (one snapshot) and `write` (one durable transaction)."""
 
     def __init__(self, url: str) -> None:
-        self.url = url
         self.engine = _engine(url)
 
     @contextmanager
@@ -57,8 +65,29 @@ class Database:
                     yield connection
                     if not writes:
                         transaction.rollback()
-        except OperationalError as exc:
+        except (OperationalError, InterfaceError) as exc:
             raise DatabaseUnavailable(str(exc.orig)) from exc
+        except TimeoutError as exc:  # every connection of the pool is taken
+            raise DatabaseUnavailable("too many requests at once") from exc
+        except DatabaseError as exc:
+            if type(exc) is not DatabaseError:  # a fault of the statement, not of the database
+                raise
+            raise DatabaseUnavailable(str(exc.orig)) from exc
+
+
+def shown(url: str) -> str:
+    """Return a database URL as it may be shown: without its password."""
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return url.partition("://")[0] + "://…"
+
+
+def require_file(url: str) -> None:
+    """See that an SQLite file is there; opening would make one. Raises DatabaseUnavailable."""
+    found = make_url(url)
+    if found.get_backend_name() == "sqlite" and not Path(found.database or "").is_file():
+        raise DatabaseUnavailable(f"{found.database}: no such database")
 
 
 def migrate(database: Database) -> str:
@@ -66,6 +95,18 @@ def migrate(database: Database) -> str:
     with database.write() as connection:
         command.upgrade(_alembic(connection), "head")
     return head()
+
+
+@contextmanager
+def configured(config: CentralConfig) -> Iterator[Database]:
+    """Open the configured database for a command. Raises UsageError when it cannot be used."""
+    database = Database(config.database_url)
+    try:
+        yield database
+    except DatabaseUnavailable as exc:
+        raise UsageError(f"storage.database {shown(config.database_url)}: {exc}") from exc
+    finally:
+        database.close()
 
 
 def head() -> str:
@@ -95,6 +136,15 @@ def _alembic(connection: Connection | None) -> Config:
 
 
 def _engine(url: str) -> Engine:
+    try:
+        return _make_engine(url)
+    except (NoSuchModuleError, ImportError) as exc:
+        raise DatabaseRefused(f"storage.database {shown(url)}: {exc}") from exc
+    except (ArgumentError, ValueError) as exc:
+        raise DatabaseRefused(f"storage.database {shown(url)}: not a database address") from exc
+
+
+def _make_engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
         return create_engine(url, pool_pre_ping=True)
     options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import zmq
 
 from central.config import CentralConfig
 from retention.durable import write_durably
-from retention.keyfiles import KeyDirectory
+from retention.keyfiles import KeyDirectory, KeyRefused
 from retention.records.signing import Ed25519Signer
 
 TOKEN_FILE = "admin.token"  # noqa: S105 - the name of a file
@@ -34,9 +35,30 @@ class CentralKeys:
 def load_keys(config: CentralConfig) -> CentralKeys:
     """Read central's keys, made on first use. Raises KeyRefused."""
     directory = KeyDirectory(config.storage.data / "keys")
-    secret = directory.text("curve", zmq.curve_keypair()[1].decode("ascii"))
-    public = zmq.curve_public(secret.encode("ascii")).decode("ascii")
+    try:
+        secret = directory.text("curve", zmq.curve_keypair()[1].decode("ascii"))
+        public = zmq.curve_public(secret.encode("ascii")).decode("ascii")
+    except ValueError as exc:
+        path = directory.path / "curve.key"
+        raise KeyRefused(f"{path}: not a CURVE key, which is 40 characters of Z85") from exc
     return CentralKeys(directory.signer("signing"), public, secret)
+
+
+def require_private(config: CentralConfig) -> None:
+    """See that the keys are there and nobody else reads them; makes none. Raises KeyRefused."""
+    folder = config.storage.data / "keys"
+    names = ["signing", "curve"]
+    if config.web.admin_token_sha256 is None:
+        names.append("admin-sha256")
+    wanted = [folder, *(folder / f"{name}.key" for name in names)]
+    token = admin_token_file(config)
+    for path in [*wanted, token] if token.exists() else wanted:
+        try:
+            mode = stat.S_IMODE(path.stat().st_mode)
+        except OSError as exc:
+            raise KeyRefused(f"{path}: {exc.strerror}") from exc
+        if mode & 0o077:
+            raise KeyRefused(f"{path}: mode {mode:04o} lets others read it")
 
 
 def admin_token_sha256(config: CentralConfig) -> str:

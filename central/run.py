@@ -22,7 +22,7 @@ from multiprocessing.process import BaseProcess
 import structlog
 
 from central.config import CentralConfig
-from central.database import Database, migrate
+from central.database import configured, migrate
 from central.errors import AddressInUse
 from central.keys import admin_token_file, admin_token_sha256, load_keys
 from central.web.process import listen
@@ -79,15 +79,14 @@ def prepare(config: CentralConfig) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True)
         config.footage_root.mkdir(exist_ok=True)
+        load_keys(config)
+        admin_token_sha256(config)
     except OSError as exc:
-        raise UsageError(f"storage.data {data}: {exc.strerror}") from exc
-    load_keys(config)
-    admin_token_sha256(config)
+        raise UsageError(f"storage.data {exc.filename or data}: {exc.strerror}") from exc
     listen(config.web.host, config.web.port).close()
     _require_free(config.collector.endpoint)
-    database = Database(config.database_url)
-    migrate(database)
-    database.close()
+    with configured(config) as database:
+        migrate(database)
 
 
 def child_main(name: str, config: CentralConfig) -> None:
