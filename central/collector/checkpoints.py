@@ -73,7 +73,7 @@ def accept_checkpoint(
         )
     _compare_overlap(connection, node, offer, leaves)
     if checkpoint.tree_size <= node.tree_size:
-        return _seen_before(connection, node, checkpoint, signer, now)
+        return _seen_before(connection, node, checkpoint)
     _check_held(connection, node, offer, leaves)
     extension = _extend(node, offer, leaves)
     return _store(connection, node, offer, extension, signer, now)
@@ -95,21 +95,25 @@ def _compare_overlap(
 
 
 def _seen_before(
-    connection: Connection, node: NodeState, checkpoint: Checkpoint, signer: Signer, now: int
+    connection: Connection, node: NodeState, checkpoint: Checkpoint
 ) -> SignedCountersignature:
     # (3) an older checkpoint has the root that the held leaves give
     size = checkpoint.tree_size
-    root = Frontier().extend(held_leaves(connection, node.node, 0, size)).root()
-    if root.hex() != checkpoint.root_hash:
-        raise CheckpointRejected("FORK", f"another root at size {size} was acknowledged before")
     row = connection.execute(
-        select(CHECKPOINTS.c.countersigned).where(
+        select(CHECKPOINTS.c.root_hash, CHECKPOINTS.c.countersigned).where(
             CHECKPOINTS.c.node == node.node, CHECKPOINTS.c.tree_size == size
         )
-    ).scalar_one_or_none()
+    ).one_or_none()
+    root = (
+        row.root_hash
+        if row is not None
+        else Frontier().extend(held_leaves(connection, node.node, 0, size)).root()
+    )
+    if root.hex() != checkpoint.root_hash:
+        raise CheckpointRejected("FORK", f"another root at size {size} was acknowledged before")
     if row is None:
         raise CheckpointRejected("BEHIND", f"the tree is at {node.tree_size}", attack=False)
-    return SignedCountersignature.model_validate_json(row)
+    return SignedCountersignature.model_validate_json(row.countersigned)
 
 
 def _check_held(

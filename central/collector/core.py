@@ -108,7 +108,12 @@ class Collector:
         if not self._routes:
             return []
         with self._database.read() as connection:
-            due = self._footage.open_commands(connection, tuple(self._routes), self._now())
+            nodes = connection.execute(
+                select(NODES.c.node).where(
+                    NODES.c.node.in_(self._routes), NODES.c.revoked_at.is_(None)
+                )
+            ).scalars()
+            due = self._footage.open_commands(connection, tuple(nodes), self._now())
         return [
             Departure(self._routes[node], frames)
             for node, command, frames in due
@@ -195,7 +200,9 @@ class Collector:
         if hello.role == "uplink":
             self._watch_truncation(connection, node, hello, now)
             return [welcome]
-        if self._routes.get(node.node) != route:
+        if (before := self._routes.get(node.node)) != route:
+            if before is not None:
+                self.forget(before)
             self._routes[node.node] = route
         commands = self._footage.open_commands(connection, (node.node,), now)
         self._delivered.update((route, command) for _, command, _ in commands)
@@ -245,6 +252,9 @@ class Collector:
 
 
 def _store_status(connection: Connection, node: NodeState, status: wire.Status, now: int) -> None:
+    cameras = {known.camera for known in status.cameras}
+    if len(cameras) != len(status.cameras):  # or one could be called simulated and real at once
+        raise MessageRefused("MALFORMED", "status: a camera is named twice")
     connection.execute(
         update(NODES)
         .where(NODES.c.node == node.node)

@@ -30,6 +30,7 @@ POLL_MS = 200
 COMMANDS_EVERY_NS = 500_000_000
 RETRY_SECONDS = 0.5
 HEARTBEAT_MS = 5_000
+MAX_WAITING = 16  # messages of one connection; a node has fewer under way
 
 
 def run(config: CentralConfig, stop: threading.Event, ready: Callable[[], None]) -> None:
@@ -47,7 +48,7 @@ def run(config: CentralConfig, stop: threading.Event, ready: Callable[[], None])
         with bind(context, config.collector.endpoint, keys.curve_secret) as socket:
             ready()
             log.info("collector_ready", endpoint=config.collector.endpoint)
-            _serve(socket, core, clock, stop)
+            _serve(socket, core, clock, stop, authenticator)
     finally:
         desk.close()
         authenticator.close()
@@ -68,6 +69,8 @@ def bind(
     socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)
     socket.setsockopt(zmq.HEARTBEAT_IVL, HEARTBEAT_MS)
     socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * HEARTBEAT_MS)
+    socket.setsockopt(zmq.RCVHWM, MAX_WAITING)
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # so that a connection that is gone is told
     socket.setsockopt(zmq.BACKLOG, 4096)
     try:
         socket.bind(endpoint)
@@ -78,10 +81,15 @@ def bind(
 
 
 def _serve(
-    socket: zmq.Socket[bytes], core: Collector, clock: SystemClock, stop: threading.Event
+    socket: zmq.Socket[bytes],
+    core: Collector,
+    clock: SystemClock,
+    stop: threading.Event,
+    authenticator: Authenticator,
 ) -> None:
     commands_at = 0
     while not stop.is_set():
+        authenticator.require_alive()
         arrivals = _receive(socket) if socket.poll(POLL_MS) else []
         try:
             departures = core.handle(arrivals) if arrivals else []
@@ -119,5 +127,7 @@ def _user(frame: zmq.Frame) -> str:
 def _send(socket: zmq.Socket[bytes], core: Collector, departure: Departure) -> None:
     try:
         socket.send_multipart([departure.route, *departure.frames], zmq.NOBLOCK)
-    except zmq.Again:
+    except zmq.ZMQError as exc:
+        if exc.errno not in (zmq.EAGAIN, zmq.EHOSTUNREACH):
+            raise
         core.forget(departure.route)

@@ -36,6 +36,12 @@ class Authenticator:
         self._stop.set()
         self._thread.join()
 
+    def require_alive(self) -> None:
+        """Raise RuntimeError when nobody answers any more: better no collector than one that lets
+        nobody in."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the ZAP handler ended")
+
     def _run(self) -> None:
         with self._socket:
             while not self._stop.is_set():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from retention.records.checkpoint import SignedCheckpoint, SignedCountersignature
+from retention.records.merkle import Frontier
 from retention.records.signing import Signer
 from retention.store import uplink
 from retention.store.database import NodeStore
@@ -14,6 +15,7 @@ class StoreLog:
 
     def __init__(self, store: NodeStore, signer: Signer) -> None:
         self._store, self._signer = store, signer
+        self._reached = Frontier()  # of the last piece; the log never changes below it
 
     def size(self) -> uplink.LogSize:
         with self._store.read() as connection:
@@ -44,8 +46,15 @@ class StoreLog:
             return uplink.newest_checkpoint(connection, above)
 
     def checkpoint_at(self, size: int) -> SignedCheckpoint:
+        """Sign an earlier size. The hashing is done before the log is locked for writing, and goes
+        on from the piece before."""
+        start = self._reached if self._reached.size <= size else Frontier()
+        with self._store.read() as connection:
+            frontier = uplink.frontier_at(connection, start, size)
         with self._store.write() as connection:
-            return uplink.make_checkpoint_at(self._store, connection, self._signer, size)
+            signed = uplink.make_checkpoint_at(self._store, connection, self._signer, frontier)
+        self._reached = frontier
+        return signed
 
     def checkpoint_root(self, tree_size: int) -> str | None:
         with self._store.read() as connection:

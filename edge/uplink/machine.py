@@ -25,6 +25,7 @@ ANSWER_SECONDS = 5.0
 RECONNECT_SECONDS = 0.3
 REFUSED_SECONDS = 30.0
 IDLE_HELLO_SECONDS = 30.0
+NOTE_SECONDS = 0.5
 MAX_BATCH_BYTES = 4 * 1024 * 1024
 
 Frames = list[bytes]
@@ -68,6 +69,8 @@ class UplinkMachine:
         self._answer_due = 0.0
         self._blocked_until = 0.0
         self._checkpoints_from = 0.0
+        self._noted = 0
+        self._note_due = 0.0
         self._rewound_at: int | None = None
         self._pinned: SignedCheckpoint | None = None
         self._offered: SignedCheckpoint | None = None
@@ -121,6 +124,15 @@ class UplinkMachine:
         self._offered = None
         self._hello_due = now + RECONNECT_SECONDS
 
+    def note_progress(self, now: float, *, at_once: bool = False) -> None:
+        """Write down how far central acknowledged. The pointer decides nothing, so on a busy
+        connection it may lag by NOTE_SECONDS; it is exact whenever nothing is under way."""
+        if self.confirmed <= self._noted:
+            return
+        if at_once or self._next <= self.confirmed or now >= self._note_due:
+            self._log.note_acked(self.confirmed)
+            self._noted, self._note_due = self.confirmed, now + NOTE_SECONDS
+
     # -- sending ----------------------------------------------------------------------------------
 
     def _hello(self, now: float) -> Frames:
@@ -163,10 +175,11 @@ class UplinkMachine:
         if signed is None or signed.checkpoint.sent_count > self.confirmed:
             return []
         previous = self._tree_size
+        fresh = wire.MAX_LEAVES // 2 if self._offer_all else wire.MAX_LEAVES
+        if signed.checkpoint.tree_size - previous > fresh:
+            signed = self._log.checkpoint_at(previous + fresh)
         if self._offer_all:
             previous = max(0, min(previous, signed.checkpoint.tree_size - wire.MAX_LEAVES))
-        elif signed.checkpoint.tree_size - previous > wire.MAX_LEAVES:
-            signed = self._log.checkpoint_at(previous + wire.MAX_LEAVES)
         self._offered = signed
         self._answer_due = now + ANSWER_SECONDS
         leaves = self._log.leaves(previous, signed.checkpoint.tree_size)
@@ -177,13 +190,13 @@ class UplinkMachine:
     def _on_welcome(self, welcome: wire.Welcome, now: float) -> None:
         size = self._log.size()
         if welcome.expected_sent > size.sent_count or welcome.tree_size > size.tree_size:
+            self.welcomed = False
             self._log.note_incident(
                 "CENTRAL_AHEAD",
                 f"sent record {welcome.expected_sent}",  # central's number: the same every time
                 f"central holds {welcome.expected_sent} sent and a tree of {welcome.tree_size}; "
                 f"this log has {size.sent_count} of {size.tree_size}",
             )
-            self.welcomed = False
             return
         if welcome.expected_sent < self.confirmed:
             log.warning("central_went_back", was=self.confirmed, now=welcome.expected_sent)
@@ -216,15 +229,15 @@ class UplinkMachine:
                 self._settings.signing_key, Context.COUNTERSIGNATURE, seen, signed.signature
             )
         except ProofRejected as exc:
-            self._log.note_incident("COUNTERSIGNATURE", f"tree {seen.tree_size}", str(exc))
             self._block_checkpoints(now)
+            self._log.note_incident("COUNTERSIGNATURE", f"tree {seen.tree_size}", str(exc))
             return
         root = self._log.checkpoint_root(seen.tree_size)
         if seen.node != self._settings.identity.node or root != seen.root_hash:
+            self._block_checkpoints(now)
             self._log.note_incident(
                 "COUNTERSIGNATURE", f"tree {seen.tree_size}", "it names another node or root"
             )
-            self._block_checkpoints(now)
             return
         self._log.keep_countersignature(signed)
         self._tree_size = max(self._tree_size, seen.tree_size)
@@ -243,10 +256,10 @@ class UplinkMachine:
             self._offer_all = True  # so that central can name the first bad leaf
         else:
             first_bad = "unknown" if refused.first_bad is None else str(refused.first_bad)
+            self._block_checkpoints(now)
             self._log.note_incident(
                 "CHECKPOINT_REFUSED", f"leaf {first_bad}", f"{refused.code}: {refused.detail}"
             )
-            self._block_checkpoints(now)
 
     def _on_refused(self, refused: wire.Refused, now: float) -> None:
         log.error("uplink_refused", code=refused.code, detail=refused.detail)
@@ -255,15 +268,14 @@ class UplinkMachine:
         if refused.code == "FORBIDDEN":
             self._hello_due = self._blocked_until = now + ANSWER_SECONDS
             return
+        self._hello_due = self._blocked_until = now + REFUSED_SECONDS
         self._log.note_incident(
             "UPLINK_REFUSED", f"sent record {self.confirmed}", f"{refused.code}: {refused.detail}"
         )
-        self._hello_due = self._blocked_until = now + REFUSED_SECONDS
 
     def _move_to(self, expected_sent: int) -> None:
         self.confirmed = expected_sent
         self._rewound_at = None
-        self._log.note_acked(expected_sent)
 
     def _block_checkpoints(self, now: float) -> None:
         self._offered, self._offer_all = None, False

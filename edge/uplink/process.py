@@ -77,10 +77,17 @@ class Uplink:
         while not self._context.stop.is_set():
             self._guarded_step()
             self._context.beat()
-        self._log.make_checkpoint_if_grown()
+        try:
+            self._flush()
+        except StoreUnavailable as exc:
+            log.error("uplink_store_unavailable", reason=str(exc))
+
+    def _flush(self) -> None:
+        self._checkpoint(time.monotonic())
         deadline = time.monotonic() + FLUSH_SECONDS
         while time.monotonic() < deadline and not self._machine.drained:
             self._step()
+        self._machine.note_progress(time.monotonic(), at_once=True)
 
     def _guarded_step(self) -> None:
         """A full or locked disk stops nothing for good: the step is done again a little later."""
@@ -93,10 +100,10 @@ class Uplink:
     def _step(self) -> None:
         now = time.monotonic()
         if now >= self._checkpoint_due:
-            self._log.make_checkpoint_if_grown()
-            self._checkpoint_due = now + self._central.checkpoint_seconds
+            self._checkpoint(now)
         for frames in self._machine.tick(now):
             self._send(frames)
+        self._machine.note_progress(now)
         if self._machine.welcomed and now >= self._status_due:
             status = status_of(self._context.config, self._store, self._machine.confirmed)
             self._send(wire.encode(status))
@@ -105,6 +112,11 @@ class Uplink:
             self._machine.disconnected(time.monotonic())
         for frames in self._connection.received():
             self._machine.receive(frames, time.monotonic())
+
+    def _checkpoint(self, now: float) -> None:
+        self._machine.note_progress(now, at_once=True)
+        self._log.make_checkpoint_if_grown()
+        self._checkpoint_due = now + self._central.checkpoint_seconds
 
     def _send(self, frames: list[bytes]) -> None:
         """Without a connection the frames are dropped here and the machine starts over."""

@@ -21,6 +21,8 @@ from retention.store.database import NodeStore
 from retention.store.log import append, leaves, read_frontier
 from retention.terms.commands import SignedCommand
 
+LEAVES_AT_ONCE = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class LogSize:
@@ -100,14 +102,23 @@ def make_checkpoint(
     return _keep_checkpoint(store, connection, signer, frontier, sent_count)
 
 
+def frontier_at(connection: sqlite3.Connection, start: Frontier, size: int) -> Frontier:
+    """Extend an earlier frontier of the log to `size` leaves, a few at a time in memory."""
+    for first in range(start.size, size, LEAVES_AT_ONCE):
+        start = start.extend(leaves(connection, first, min(first + LEAVES_AT_ONCE, size)))
+    return start
+
+
 def make_checkpoint_at(
-    store: NodeStore, connection: sqlite3.Connection, signer: Signer, size: int
+    store: NodeStore, connection: sqlite3.Connection, signer: Signer, frontier: Frontier
 ) -> SignedCheckpoint:
     """Sign an earlier size of the log, for an offer that must travel in pieces."""
-    (sent_count,) = connection.execute(
-        "SELECT count(sent_sequence) FROM log WHERE sequence < ?", (size,)
+    last = connection.execute(
+        "SELECT sent_sequence FROM log WHERE sequence < ? AND sent_sequence IS NOT NULL"
+        " ORDER BY sequence DESC LIMIT 1",
+        (frontier.size,),
     ).fetchone()
-    frontier = Frontier().extend(leaves(connection, 0, size))
+    sent_count = 0 if last is None else last["sent_sequence"] + 1
     return _keep_checkpoint(store, connection, signer, frontier, sent_count)
 
 

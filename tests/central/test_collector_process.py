@@ -11,12 +11,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
 import zmq
 from sqlalchemy import func, select
 
+from central.collector.core import Collector, Departure
+from central.collector.process import _send, bind
+from central.collector.zap import Authenticator
 from central.config import CentralConfig
 from central.database import Database
 from central.enrolment import enrol, revoke
@@ -278,3 +282,28 @@ def test_children_end_with_their_parent(tmp_path: Path, end: str) -> None:
     until(lambda: not any(_lives(child) for child in family))
     token = tmp_path / "data" / "admin.token"
     assert token.stat().st_mode & 0o777 == 0o600
+
+
+def test_collector_does_not_go_on_without_its_doorkeeper() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    keeper = Authenticator(context, lambda key: True)
+    keeper.require_alive()
+    keeper.close()
+    with pytest.raises(RuntimeError, match="ZAP"):
+        keeper.require_alive()
+    context.term()
+
+
+def test_connection_that_is_gone_is_forgotten() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    _, secret = zmq.curve_keypair()
+    gone: list[bytes] = []
+
+    class Core:
+        def forget(self, route: bytes) -> None:
+            gone.append(route)
+
+    with bind(context, f"tcp://127.0.0.1:{free_port()}", secret.decode()) as router:
+        _send(router, cast(Collector, Core()), Departure(b"nobody", [b"CS1"]))
+    context.term()
+    assert gone == [b"nobody"]

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from central.collector.core import Arrival
+from central.enrolment import revoke
 from central.projector import project_all
 from central.web.queries import records
-from retention.records.canonical import canonical_bytes
 from retention.records.checkpoint import Checkpoint, SignedCheckpoint
-from retention.records.envelope import parse_record
 from retention.records.fields import Frozen
-from retention.records.merkle import Frontier, leaf_hash
+from retention.records.merkle import Frontier
 from retention.records.payloads import SessionClosed
 from retention.records.signing import Context
 from retention.store.log import append
 from retention.terms import wire
 from tests.central.wirekit import (
+    KEY,
     NODE_SIGNER,
     OTHER_KEY,
     TestCentral,
     TestNode,
+    rewrite_in_log,
+    rewritten,
     settle,
     signer,
 )
@@ -39,27 +42,6 @@ def answer(central: TestCentral, header: Frozen, *blobs: bytes) -> Frozen:
 
 def send(central: TestCentral, first: int, *blobs: bytes) -> Frozen:
     return answer(central, wire.Records(first=first, count=len(blobs)), *blobs)
-
-
-def rewritten(raw: bytes, **changes: object) -> bytes:
-    record = parse_record(raw).model_dump(mode="json")
-    return canonical_bytes({**record, **changes})
-
-
-def rewrite_in_log(node: TestNode, sequence: int) -> None:
-    """Change a record in the node's database and rebuild everything that hangs on it."""
-    connection: sqlite3.Connection = node.store._connection
-    rows = connection.execute("SELECT sequence, bytes FROM log ORDER BY sequence").fetchall()
-    frontier = Frontier()
-    for number, raw in rows:
-        if number == sequence:
-            raw = rewritten(raw, salt="f" * 32)
-            connection.execute(
-                "UPDATE log SET bytes = ?, leaf = ? WHERE sequence = ?",
-                (raw, leaf_hash(raw), number),
-            )
-        frontier = frontier.append(leaf_hash(raw))
-    connection.execute("UPDATE frontier SET hashes = ?", (frontier.to_bytes(),))
 
 
 def offer(
@@ -325,3 +307,104 @@ def test_forged_countersignature_is_not_kept(node: TestNode, central: TestCentra
     node.machine.receive(wire.encode(wire.CheckpointAck(signed=forged)), 0.0)
     kept = node.store._connection.execute("SELECT countersigned FROM checkpoints").fetchall()
     assert [row[0] for row in kept] == [None]
+
+
+def test_nothing_of_a_revoked_node_is_stored_although_its_connection_is_open(
+    node: TestNode, central: TestCentral
+) -> None:
+    node.append(3)
+    settle(node, central)
+    node.append(3)
+    node.log.make_checkpoint_if_grown()
+    with central.database.write() as connection:
+        revoke(connection, node.identity.node, 1)
+    before = central.snapshot()
+    checkpoint = node.log.newest_checkpoint(0)
+    assert checkpoint is not None
+    leaves = node.log.leaves(0, checkpoint.checkpoint.tree_size)
+    for header, *blobs in (
+        (wire.Records(first=3, count=3), *node.sent_bodies()[3:]),
+        (wire.Records(first=3, count=1), rewritten(node.sent_bodies()[3], node="node-b")),
+        (wire.CheckpointOffer(previous_size=0, signed=checkpoint), leaves),
+        (status("c"),),
+        (hello(node, "commands"),),
+    ):
+        found = answer(central, header, *blobs)
+        assert isinstance(found, wire.Refused)
+        assert found.code == "FORBIDDEN"
+    assert central.snapshot() == before
+
+
+def test_revoked_node_is_sent_no_commands_on_its_open_connection(
+    node: TestNode, central: TestCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, ...]] = []
+
+    def open_commands(_: object, nodes: tuple[str, ...], now: int) -> list[object]:
+        told.append(nodes)
+        return []
+
+    answer(central, hello(node, "commands"))
+    monkeypatch.setattr(central.desk, "open_commands", open_commands)
+    central.core.commands_due()
+    with central.database.write() as connection:
+        revoke(connection, node.identity.node, 1)
+    central.core.commands_due()
+    assert told == [(node.identity.node,), ()]
+
+
+def test_connection_that_comes_and_goes_leaves_nothing_behind(
+    node: TestNode, central: TestCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = wire.encode(wire.Welcome(protocol=1, expected_sent=0, tree_size=0))
+    monkeypatch.setattr(
+        central.desk, "open_commands", lambda *_: [(node.identity.node, "command", frames)]
+    )
+    for number in range(5):
+        route = str(number).encode()
+        central.core.handle([Arrival(route, KEY, wire.encode(hello(node, "commands")))])
+        assert central.core.commands_due() == []
+    assert central.core._delivered == {(b"4", "command")}
+
+
+def test_status_that_calls_a_camera_simulated_and_real_is_refused(
+    node: TestNode, central: TestCentral
+) -> None:
+    found = answer(central, status("c", "d", "c"))
+    assert isinstance(found, wire.Refused)
+    with central.database.read() as connection:
+        assert connection.exec_driver_sql("SELECT status FROM nodes").scalar_one() is None
+    assert central.handle(wire.encode(status("c", "d"))) == []
+
+
+def status(*cameras: str) -> wire.Status:
+    return wire.Status(
+        occurred_at="2026-01-02T03:04:05.000000Z",
+        clock_state="steady",
+        cameras=tuple(
+            wire.CameraStatus(
+                camera=camera,
+                scene_role="purchase",
+                state="recording",
+                last_sealed_at=None,
+                simulated=number > 0,
+            )
+            for number, camera in enumerate(cameras)
+        ),
+        disk_free_bytes=0,
+        backlog=0,
+        oldest_unsent_at=None,
+    )
+
+
+def hello(node: TestNode, role: Literal["uplink", "commands"]) -> wire.Hello:
+    return wire.Hello(
+        protocol=wire.PROTOCOL,
+        role=role,
+        agency=node.identity.agency,
+        pharmacy=node.identity.pharmacy,
+        node=node.identity.node,
+        software="test",
+        tree_size=0,
+        sent_count=0,
+    )

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.central.wirekit import TestCentral, TestNode, settle
+from retention.store.database import StoreUnavailable
+from retention.terms import wire
+from tests.central.wirekit import TestCentral, TestNode, rewrite_in_log, settle
 
 # A pump moves what there is in both directions; its number seeds the fate of each message.
 PUMP = st.tuples(st.just("pump"), st.integers(0, 2**32))
@@ -168,3 +170,83 @@ def test_gap_is_rewound_at_once(node: TestNode, central: TestCentral) -> None:
     node.machine.receive(central.handle(second)[0], 0.1)  # the first batch was lost
     again = node.machine.tick(0.2)
     assert [frames[2][-12:] for frames in again] == [b'0,"first":0}', b',"first":10}']
+
+
+def acked(node: TestNode) -> int:
+    (found,) = node.store._connection.execute("SELECT acked_sent FROM uplink").fetchone()
+    return int(found)
+
+
+def test_acknowledged_pointer_lags_on_a_busy_connection_and_is_exact_at_rest(
+    node: TestNode, central: TestCentral
+) -> None:
+    node.append(60)  # window 20, batches of 10
+    (hello,) = node.machine.tick(0.0)
+    node.machine.receive(central.handle(hello)[0], 0.0)
+    one, two = node.machine.tick(0.0)
+    node.machine.receive(central.handle(one)[0], 0.1)
+    node.machine.note_progress(0.1)
+    (three,) = node.machine.tick(0.1)
+    node.machine.receive(central.handle(two)[0], 0.2)
+    node.machine.note_progress(0.2)
+    assert (node.machine.confirmed, acked(node)) == (20, 10)
+    node.machine.note_progress(0.6)
+    assert acked(node) == 20
+    node.machine.receive(central.handle(three)[0], 0.7)
+    assert acked(node) == 20
+    node.machine.note_progress(0.7)  # nothing is under way
+    assert acked(node) == 30
+    settle(node, central)
+    assert acked(node) == 60
+
+
+def test_tampered_long_log_is_named_and_does_not_hold_up_records(
+    node: TestNode, central: TestCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retention.terms.wire.MAX_LEAVES", 16)
+    node.append(50)
+    settle(node, central)
+    rewrite_in_log(node, 3)
+    node.restart()
+    node.log.make_checkpoint_if_grown()
+    with pytest.raises(AssertionError, match="rest"):
+        settle(node, central, start=2e6)
+    assert ("LEAF_MISMATCH", "leaf 3") in central.incidents()
+    incidents = node.store._connection.execute("SELECT incident, subject FROM incidents")
+    assert [tuple(row) for row in incidents] == [("CHECKPOINT_REFUSED", "leaf 3")]
+    assert len(central.bodies()) == len(node.sent_bodies()) > 50
+
+
+def test_tampered_committed_leaves_of_a_long_log_are_refused_without_holding_up_records(
+    node: TestNode, central: TestCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("retention.terms.wire.MAX_LEAVES", 16)
+    node.append(40, committed=True)
+    node.append(1)
+    node.log.make_checkpoint_if_grown()
+    settle(node, central)
+    node.append(40)
+    rewrite_in_log(node, 39)
+    node.restart()
+    node.log.make_checkpoint_if_grown()
+    with pytest.raises(AssertionError, match="rest"):
+        settle(node, central, start=2e6)
+    incidents = node.store._connection.execute("SELECT incident, subject FROM incidents")
+    assert [tuple(row) for row in incidents] == [("CHECKPOINT_REFUSED", "leaf 39")]
+    assert len(central.bodies()) == len(node.sent_bodies())
+
+
+def test_refused_stream_rests_although_the_incident_cannot_be_written(
+    node: TestNode, central: TestCentral, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: str) -> None:
+        raise StoreUnavailable("disk full")
+
+    node.append(1)
+    (hello,) = node.machine.tick(0.0)
+    node.machine.receive(central.handle(hello)[0], 0.0)
+    monkeypatch.setattr(node.log, "note_incident", full)
+    with pytest.raises(StoreUnavailable):
+        node.machine.receive(wire.encode(wire.Refused(code="FORK", detail="no")), 1.0)
+    assert node.machine.tick(30.9) == []
+    assert node.machine.tick(31.0)[0][1] == b"hello"

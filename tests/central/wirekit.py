@@ -18,8 +18,11 @@ from central.web.views import Enrolment
 from edge.uplink.log import StoreLog
 from edge.uplink.machine import UplinkMachine, UplinkSettings
 from retention.keyfiles import KeyDirectory
+from retention.records.canonical import canonical_bytes
 from retention.records.clock import ManualClock, to_micros
+from retention.records.envelope import parse_record
 from retention.records.ids import SeededIds
+from retention.records.merkle import Frontier, leaf_hash
 from retention.records.payloads import NodeStopped, SegmentSealed
 from retention.records.signing import Ed25519Signer
 from retention.store.database import NodeIdentity, NodeStore
@@ -155,6 +158,27 @@ class TestNode:
         self.store.close()
 
 
+def rewritten(raw: bytes, **changes: object) -> bytes:
+    record = parse_record(raw).model_dump(mode="json")
+    return canonical_bytes({**record, **changes})
+
+
+def rewrite_in_log(node: TestNode, sequence: int) -> None:
+    """Change a record in the node's database and rebuild everything that hangs on it."""
+    connection: sqlite3.Connection = node.store._connection
+    rows = connection.execute("SELECT sequence, bytes FROM log ORDER BY sequence").fetchall()
+    frontier = Frontier()
+    for number, raw in rows:
+        if number == sequence:
+            raw = rewritten(raw, salt="f" * 32)
+            connection.execute(
+                "UPDATE log SET bytes = ?, leaf = ? WHERE sequence = ?",
+                (raw, leaf_hash(raw), number),
+            )
+        frontier = frontier.append(leaf_hash(raw))
+    connection.execute("UPDATE frontier SET hashes = ?", (frontier.to_bytes(),))
+
+
 def settle(node: TestNode, central: TestCentral, rounds: int = 40, start: float = 1e6) -> None:
     """Let both talk over a faithful channel until the node has nothing left to say."""
     now = start
@@ -162,6 +186,7 @@ def settle(node: TestNode, central: TestCentral, rounds: int = 40, start: float 
         for frames in node.machine.tick(now):
             for answer in central.handle(frames):
                 node.machine.receive(answer, now)
+        node.machine.note_progress(now)
         if node.machine.drained:
             return
         now += 1.0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from retention.records.checkpoint import SignedCheckpoint
-from retention.records.merkle import tree_root
+from retention.records.merkle import Frontier, tree_root
 from retention.records.payloads import FootageSent, NodeStopped
 from retention.records.signing import Context, Ed25519Signer, verify_signature
 from retention.store import uplink
@@ -12,6 +14,11 @@ from retention.store.log import append, leaves
 from retention.terms.commands import FootageCommand, SignedCommand
 from tests.central.wirekit import CENTRAL_SIGNER, NODE_SIGNER, SEALED
 from tests.golden.samples import T0, T1, A, B
+
+
+@pytest.fixture(autouse=True)
+def few_leaves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink, "LEAVES_AT_ONCE", 4)
 
 
 def fill(store: NodeStore, count: int) -> None:
@@ -49,8 +56,10 @@ def test_checkpoint_of_an_earlier_size_is_the_one_that_was_signed_then(store: No
     early = checkpoint(store)
     fill(store, 10)
     with store.write() as connection:
-        assert uplink.make_checkpoint_at(store, connection, NODE_SIGNER, 10) == early
-        between = uplink.make_checkpoint_at(store, connection, NODE_SIGNER, 15)
+        ten = uplink.frontier_at(connection, Frontier(), 10)
+        assert uplink.make_checkpoint_at(store, connection, NODE_SIGNER, ten) == early
+        fifteen = uplink.frontier_at(connection, ten, 15)
+        between = uplink.make_checkpoint_at(store, connection, NODE_SIGNER, fifteen)
         assert between.checkpoint.root_hash == tree_root(leaves(connection, 0, 15)).hex()
         assert between.checkpoint.sent_count == 11
 
