@@ -37,9 +37,9 @@ def check(config: CentralConfig) -> dict[str, int]:
     Raises CheckFailed, DatabaseUnavailable, UsageError.
     """
     require_private(config)
-    require_file(config.database_url)
     central_key = load_keys(config).signer.public_key
     database = Database(config.database_url)
+    require_file(config.database_url)
     counts = {"nodes": 0, "records": 0, "checkpoints": 0, "segments": 0}
     try:
         require_head(database)

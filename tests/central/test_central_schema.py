@@ -12,6 +12,7 @@ from central.cli import main
 from central.config import load_config
 from central.database import Database, migrate, require_head
 from central.errors import DatabaseOutdated
+from central.keys import admin_token_sha256, load_keys
 from central.tables import Base
 from retention.configfile import ConfigRefused
 
@@ -53,9 +54,17 @@ def test_unknown_configuration_key_is_named(config_file: Path) -> None:
 
 
 def test_check_says_what_is_wrong_and_ends_with_one(
-    config_file: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    config_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("central.cli.configure", lambda process: None)
+    assert main(["check", "--config", str(config_file), "--json"]) == 1
+    assert "keys: No such file" in capsys.readouterr().out
+    load_keys(load_config(config_file))
+    admin_token_sha256(load_config(config_file))
+    (tmp_path / "data" / "central.sqlite3").touch()
     assert main(["check", "--config", str(config_file), "--json"]) == 1
     assert "central migrate" in capsys.readouterr().out
     assert main(["migrate", "--config", str(config_file)]) == 0
