@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ from retention.keyfiles import KeyDirectory
 from retention.store.database import NodeStore, StoreUnavailable
 
 VERSION = "1"
+LEAST_FREE_BYTES = 1024 * 1024
 
 
 def create_app(
@@ -93,9 +95,10 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
 
 def _writable(store: NodeStore) -> bool:
     try:
+        # A transaction that writes nothing begins on a full disk too.
         with store.write():
-            return True
-    except StoreUnavailable:
+            return shutil.disk_usage(store.path.parent).free >= LEAST_FREE_BYTES
+    except (StoreUnavailable, OSError):
         return False
 
 

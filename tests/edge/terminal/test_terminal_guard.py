@@ -14,6 +14,7 @@ import pytest
 from fastapi import FastAPI
 
 from edge.simulators.pharmacy import DAUGHTER, PATIENT, PharmacyClient, ProblemResponse, line
+from edge.terminal import app as terminal_app
 from edge.terminal import pairing, security
 from edge.terminal.models import MAX_PICTURE_TEXT
 from edge.terminal.security import MAX_BODY_BYTES
@@ -216,6 +217,9 @@ def test_an_unwritable_database_is_a_problem_and_the_node_says_it_is_not_ready(
 
     body = {"operator": "op", "claim": every_body("x")[("POST", "/v1/sessions")]["claim"]}
     assert raw.get("/readyz").json() == {"store": True, "verifier": True}
+    with monkeypatch.context() as patched:
+        patched.setattr(terminal_app, "LEAST_FREE_BYTES", 2**62)
+        assert raw.get("/readyz").json() == {"store": False, "verifier": True}
     monkeypatch.setattr(store, "write", full)
     problem(raw.post("/v1/sessions", json=body), 503, "STORAGE_UNAVAILABLE")
     assert raw.get("/readyz").status_code == 503
