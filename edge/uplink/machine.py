@@ -90,7 +90,7 @@ class UplinkMachine:
         waiting = self._next > self.confirmed or self._offered is not None
         if self.welcomed and waiting and now >= self._answer_due:
             log.warning("uplink_answer_missing", confirmed=self.confirmed)
-            self.welcomed = False
+            self.welcomed, self._hello_due = False, now
         if now >= self._hello_due and (not self.welcomed or not waiting):
             return [self._hello(now)]
         if not self.welcomed:

@@ -149,6 +149,17 @@ def test_without_an_answer_the_machine_says_hello_again(node: TestNode) -> None:
     assert node.machine.tick(5.0)[0][1] == b"hello"
 
 
+def test_without_an_acknowledgement_the_machine_says_hello_again(
+    node: TestNode, central: TestCentral
+) -> None:
+    node.append(1)
+    (hello,) = node.machine.tick(0.0)
+    node.machine.receive(central.handle(hello)[0], 0.0)
+    assert node.machine.tick(0.0)[0][1] == b"records"
+    assert node.machine.tick(4.9) == []
+    assert node.machine.tick(5.0)[0][1] == b"hello"
+
+
 def test_long_log_is_offered_in_pieces(
     node: TestNode, central: TestCentral, monkeypatch: pytest.MonkeyPatch
 ) -> None:
