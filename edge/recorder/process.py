@@ -108,6 +108,7 @@ class Recorder:
         self._requests, self._open_source = requests, open_source
         self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
         self._must_recover, self._first = True, True
+        self._owed_gap: GapCause | None = None
         self._last_trouble = ""
 
     def run(self) -> None:
@@ -142,6 +143,9 @@ class Recorder:
         self._recording.recover()
         if self._first:
             self._recording.note_unexplained_end()
+        if self._owed_gap is not None:
+            self._recording.open_gap(self._owed_gap)
+        self._owed_gap = None
         self._must_recover = self._first = False
 
     def _record(self, source: PacketSource) -> None:
@@ -190,6 +194,7 @@ class Recorder:
         try:
             self._recording.open_gap(cause)
         except (StoreError, sqlite3.Error) as refused:
+            self._owed_gap = cause
             log.error("gap_not_written_yet", camera=self._camera.id, reason=str(refused))
 
     def _guarded(self, step: Callable[[], object]) -> bool:

@@ -19,6 +19,7 @@ from edge.process import ProcessContext
 from edge.recorder import process as recorder_process
 from edge.recorder.backoff import Backoff
 from edge.recorder.process import run
+from edge.recorder.recording import Recording
 from edge.recorder.writer import SegmentWriter, StreamRefused
 from hardware.errors import CameraUnavailable, UnsupportedCodec
 from hardware.packets import PacketSource
@@ -26,8 +27,9 @@ from retention.check import Depth, check
 from retention.durable import FileLock, HeldElsewhere
 from retention.footage import sink as sink_module
 from retention.footage.sink import DirectorySyncFailed
-from retention.records.clock import SystemClock
+from retention.records.clock import SystemClock, to_micros
 from retention.store import footage
+from retention.store.database import StoreUnavailable
 from retention.store.footage import GapRow, SegmentRow
 from retention.store.log import all_records
 
@@ -205,6 +207,92 @@ def test_failed_fsync_abandons_the_segment_and_keeps_its_durable_part(
     assert gaps[0].cause == "disk_failed"
     assert len(segments) >= 4
     node.assert_sound()
+
+
+def test_gap_that_could_not_be_written_at_once_is_written_before_the_next_run(
+    node, film, listed, transport_stream, monkeypatch
+):
+    written, opened = os.write, Recording.open_gap
+
+    def full_once(descriptor: int, raw: bytes) -> int:
+        monkeypatch.setattr(os, "write", written)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def refused_once(_recording: Recording, _cause: object) -> None:
+        monkeypatch.setattr(Recording, "open_gap", opened)
+        raise StoreUnavailable("database is locked")
+
+    def break_in_fourth_gop(number: int) -> None:
+        if number == 35:
+            monkeypatch.setattr(os, "write", full_once)
+            monkeypatch.setattr(Recording, "open_gap", refused_once)
+
+    node.run(lambda: listed(transport_stream, before=break_in_fourth_gop), film, gone)
+    segments, gaps = node.rows()
+    assert gaps[0].cause == "disk_failed"
+    assert (gaps[0].started_at, gaps[0].ended_at) == (
+        segments[1].ended_at,
+        segments[2].started_at,
+    )
+    node.assert_sound()
+
+
+def test_back_off_begins_anew_only_after_footage_became_durable(node, film, monkeypatch):
+    resets: list[int] = []
+    monkeypatch.setattr(recorder_process.Backoff, "reset", lambda _: resets.append(1))
+    node.run(film, gone, gone, film, gone)
+    assert len(resets) == 2
+
+
+def test_hours_are_summarised_while_the_camera_is_gone_and_when_a_segment_is_sealed(
+    node, film, listed, transport_stream, monkeypatch
+):
+    looked = SystemClock.now
+
+    def later(hours: int) -> None:
+        monkeypatch.setattr(
+            SystemClock, "now", lambda clock: looked(clock) + timedelta(hours=hours)
+        )
+
+    def gone_for_two_hours() -> PacketSource:
+        later(2)
+        return gone()
+
+    node.run(film, gone_for_two_hours)
+    before = len(records(node, "coverage.summarised"))
+    assert before >= 4  # the film is older than two hours already
+    stop = threading.Event()
+
+    def set_forward(number: int) -> None:
+        if number == 13:
+            later(9)
+        if number == 25:
+            stop.set()  # an orderly end, so nothing but the seal can have summarised
+
+    camera = listed(transport_stream, before=set_forward)
+    run(ProcessContext(node.config, stop, lambda: None, "cam"), lambda _: camera)
+    assert len(records(node, "coverage.summarised")) > before
+
+
+def test_wall_clock_set_back_never_makes_a_gap_in_the_future(
+    node, listed, transport_stream, monkeypatch
+):
+    looked = SystemClock.now
+
+    def set_back(number: int) -> None:
+        if number == 33:
+            monkeypatch.setattr(
+                SystemClock, "now", lambda clock: looked(clock) - timedelta(hours=5)
+            )
+
+    node.run(lambda: listed(transport_stream, before=set_back), gone)
+    now = to_micros(SystemClock().now())  # as it was set
+    segments, gaps = node.rows()
+    assert segments[2].run != segments[1].run
+    assert segments[2].started_at < segments[1].started_at
+    (change,) = [gap for gap in gaps if gap.cause == "stream_changed"]
+    assert segments[1].ended_at > now + 60_000_000 > change.started_at
+    assert change.ended_at is not None
 
 
 def test_unsynced_directory_stops_the_recorder(node, film, monkeypatch):
