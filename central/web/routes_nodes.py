@@ -8,21 +8,23 @@ from fastapi import APIRouter, Query, Response
 
 from central.enrolment import enrol, revoke
 from central.web import queries, views
+from central.web.problems import responses
 from central.web.state import Admin, State, record_access
 from retention.records.fields import Code
 from retention.terms.problems import Problem, Refusal
 
-router = APIRouter(prefix="/v1", tags=["nodes"])
+router = APIRouter(prefix="/v1", tags=["nodes"], responses=responses())
 
 
 @router.get("/nodes")
 def list_nodes(state: State, actor: Admin) -> views.NodeList:
     """List enrolled nodes with where their records and their tree stand."""
-    with state.database.read() as connection:
+    with state.database.write() as connection:
+        record_access(state, connection, actor, "nodes.list", "nodes")
         return views.NodeList(nodes=queries.nodes(connection))
 
 
-@router.post("/nodes", status_code=201)
+@router.post("/nodes", status_code=201, responses=responses({409: "INVALID_REQUEST"}))
 def enrol_node(
     state: State, actor: Admin, asked: views.Enrolment, response: Response
 ) -> views.NodeView:
@@ -36,7 +38,8 @@ def enrol_node(
     return view
 
 
-@router.post("/nodes/{node}/revoke")
+# A node id may hold "/".
+@router.post("/nodes/{node:path}/revoke", responses=responses({404: "NODE_UNKNOWN"}))
 def revoke_node(state: State, actor: Admin, node: Code) -> views.NodeView:
     """Take nothing more from a node. What it sent stays."""
     with state.database.write() as connection:
@@ -50,6 +53,8 @@ def revoke_node(state: State, actor: Admin, node: Code) -> views.NodeView:
 @router.get("/keys")
 def keys(state: State, actor: Admin) -> views.KeysView:
     """Show central's public keys, for a node's [central] section."""
+    with state.database.write() as connection:
+        record_access(state, connection, actor, "keys.read", "keys")
     return views.KeysView(
         endpoint=state.config.collector.endpoint,
         server_key=state.keys.curve_public,
@@ -57,7 +62,7 @@ def keys(state: State, actor: Admin) -> views.KeysView:
     )
 
 
-@router.get("/records")
+@router.get("/records", responses=responses({404: "NODE_UNKNOWN"}))
 def list_records(
     state: State,
     actor: Admin,

@@ -1,4 +1,4 @@
-"""Sessions, their footage, and who looked. Every reading of a session is written down."""
+"""Sessions, their footage, and who looked. Every reading is written down."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from sqlalchemy import Connection, Row
 
 from central.footage_commands import issue
 from central.web import queries, views
+from central.web.problems import responses
 from central.web.state import Actor, Admin, State, WebState, record_access
 from retention.records.fields import Code, Id
 from retention.terms.problems import Problem, Refusal
 
-router = APIRouter(prefix="/v1", tags=["sessions"])
+router = APIRouter(prefix="/v1", tags=["sessions"], responses=responses())
+UNKNOWN = responses({404: "SESSION_UNKNOWN"})
 SessionPath = Annotated[Id, Path(examples=["01900000-0000-7000-8000-000000000001"])]
 
 
@@ -35,7 +37,7 @@ def list_sessions(
     return found
 
 
-@router.get("/sessions/{session}")
+@router.get("/sessions/{session}", responses=UNKNOWN)
 def read_session(state: State, actor: Admin, session: SessionPath) -> views.SessionView:
     """Read one session in full: steps, receipt, settlement, coverage, footage."""
     with state.database.write() as connection:
@@ -43,7 +45,7 @@ def read_session(state: State, actor: Admin, session: SessionPath) -> views.Sess
         return queries.session_in_full(connection, row)
 
 
-@router.post("/sessions/{session}/footage", status_code=202)
+@router.post("/sessions/{session}/footage", status_code=202, responses=UNKNOWN)
 def ask_for_footage(
     state: State, actor: Admin, session: SessionPath, asked: views.FootageRequest
 ) -> views.FootageView:
@@ -64,7 +66,7 @@ def ask_for_footage(
         return queries.footage(connection, row.node, session)
 
 
-@router.get("/sessions/{session}/footage")
+@router.get("/sessions/{session}/footage", responses=UNKNOWN)
 def read_footage(state: State, actor: Admin, session: SessionPath) -> views.FootageView:
     """Show each command and each segment: digest, proof, verified or why not."""
     with state.database.write() as connection:
@@ -79,8 +81,9 @@ def list_access(
     after: Annotated[Id | None, Query()] = None,
     limit: views.Page = 100,
 ) -> views.AccessList:
-    """List who did what, why and when, oldest first."""
-    with state.database.read() as connection:
+    """List who did what, why and when, oldest first; this reading is the last row of the list."""
+    with state.database.write() as connection:
+        record_access(state, connection, actor, "access.read", f"after {after or 'the start'}")
         return queries.access(connection, after, limit)
 
 

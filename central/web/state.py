@@ -24,6 +24,7 @@ from retention.records.ids import IdSource
 from retention.terms.problems import Problem, Refusal
 
 ACCESS = table_of(Access)
+MAX_REASON = 200  # characters, as the column
 _bearer = HTTPBearer(auto_error=False, description="The token in DATA/admin.token")
 
 
@@ -60,15 +61,26 @@ class Actor:
 def require_admin(
     state: Annotated[WebState, Depends(web_state)],
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    x_reason: Annotated[str, Header(max_length=200)] = "",
-    reason: Annotated[str, Query(max_length=200)] = "",
+    x_reason: Annotated[str, Header()] = "",
+    reason: Annotated[str, Query(max_length=MAX_REASON)] = "",
 ) -> Actor:
     """Return who asks. Raises Refusal when the token is missing or wrong."""
     given = "" if credentials is None else credentials.credentials
     digest = hashlib.sha256(given.encode()).hexdigest()
     if not hmac.compare_digest(digest, state.admin_sha256):
         raise Refusal(Problem(401, "UNAUTHENTICATED", "Authorization: Bearer TOKEN is needed"))
-    return Actor("admin", (x_reason or reason).strip())
+    why = (_utf8(x_reason) or reason).strip()
+    if len(why) > MAX_REASON:
+        raise Refusal(Problem(422, "INVALID_REQUEST", f"X-Reason: at most {MAX_REASON} characters"))
+    return Actor("admin", why)
+
+
+def _utf8(header: str) -> str:
+    """Read a header as the UTF-8 that clients send; HTTP hands it over as Latin-1."""
+    try:
+        return header.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return header
 
 
 def record_access(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
 from retention.records.fields import Code, Frozen, Text
 
@@ -173,7 +173,7 @@ class SessionView(Frozen):
 
 class FootageRequest(Frozen):
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "case 12"}]})
-    reason: Annotated[Text, Field(min_length=1)]
+    reason: Annotated[Text, StringConstraints(strip_whitespace=True, min_length=1)]
     cameras: Annotated[tuple[Code, ...], Field(max_length=16)] = ()
 
 

@@ -70,6 +70,15 @@ def test_unknown_settlement_is_flagged_until_it_is_reversed(
     assert add(node, central, concluded("reversed"))["SETTLEMENT_UNKNOWN"] is not None
 
 
+def test_moment_that_no_calendar_has_is_flagged_and_stops_nothing(
+    node: TestNode, central: TestCentral
+) -> None:
+    closed = next(sample for sample in SAMPLES if isinstance(sample, p.SessionClosed))
+    unreal = closed.model_copy(update={"closed_at": "2026-13-32T25:61:61.000000Z"})
+    found = add(node, central, unreal, concluded("unknown"))
+    assert found == {"PAYLOAD_UNREADABLE": None, "SETTLEMENT_UNKNOWN": None}
+
+
 def test_gap_is_flagged_until_it_closes(node: TestNode, central: TestCentral) -> None:
     gap = {"gap": A, "camera": "c", "scene_role": "purchase", "started_at": T0, "cause": "unknown"}
     assert add(node, central, p.GapOpened.model_validate(gap)) == {"GAP_OPEN": None}

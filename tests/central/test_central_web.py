@@ -178,6 +178,71 @@ def test_every_reading_of_a_session_is_written_down(web: httpx.Client, one_sessi
     assert {row["actor"] for row in rows} == {"admin"}
 
 
+@pytest.mark.parametrize(
+    ("path", "action"),
+    [
+        ("/v1/nodes", "nodes.list"),
+        ("/v1/keys", "keys.read"),
+        ("/v1/records?node=node-a", "records.read"),
+        ("/v1/sessions", "sessions.list"),
+        (f"/v1/sessions/{A}", "session.read"),
+        (f"/v1/sessions/{A}/footage", "footage.read"),
+        ("/v1/access", "access.read"),
+    ],
+)
+def test_no_reading_goes_without_a_row(
+    web: httpx.Client, one_session: str, path: str, action: str
+) -> None:
+    assert web.get(path).status_code == 200
+    rows = [row for row in web.get("/v1/access").json()["access"] if row["action"] == action]
+    assert rows[0]["reason"] == "case 12"
+    assert rows[0]["actor"] == "admin"
+
+
+def test_reason_may_be_chinese_and_not_endless(web: httpx.Client, one_session: str) -> None:
+    web.get(f"/v1/sessions/{one_session}", headers={"X-Reason": "随机复审".encode()})
+    rows = web.get("/v1/access").json()["access"]
+    assert rows[0]["reason"] == "随机复审"
+    assert web.get("/v1/nodes", headers={"X-Reason": "x" * 201}).status_code == 422
+    for reason in ("", "   "):
+        asked = {"reason": reason}
+        assert web.post(f"/v1/sessions/{one_session}/footage", json=asked).status_code == 422
+
+
+def test_node_with_a_slash_in_its_id_can_be_revoked(web: httpx.Client) -> None:
+    new = {**ENROLMENT, "node": "shop/b", "curve_public_key": OTHER_KEY}
+    assert web.post("/v1/nodes", json=new).status_code == 201
+    assert web.post("/v1/nodes/shop/b/revoke").json()["revoked_at"] is not None
+    assert web.post("/v1/nodes/shop/c/revoke").json()["code"] == "NODE_UNKNOWN"
+
+
+def test_wrong_method_is_a_problem_that_tells_the_right_one(web: httpx.Client) -> None:
+    found = web.delete("/v1/nodes")
+    assert found.status_code == 405
+    assert found.headers["allow"] in ("GET", "POST", "GET, POST")
+    assert found.headers["content-type"] == "application/problem+json"
+
+
+def test_fault_inside_is_a_problem_too(web: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the token is hunter2")
+
+    monkeypatch.setattr("central.web.queries.nodes", fail)
+    found = web.get("/v1/nodes")
+    assert (found.status_code, found.json()["code"]) == (500, "INTERNAL_ERROR")
+    assert found.headers["content-type"] == "application/problem+json"
+    assert "hunter2" not in found.text
+
+
+def test_database_that_cannot_be_written_refuses_to_show_anything(
+    web: httpx.Client, central: TestCentral, one_session: str
+) -> None:
+    with central.database.write() as connection:
+        connection.exec_driver_sql("PRAGMA query_only = ON")
+    found = web.get(f"/v1/sessions/{one_session}")
+    assert (found.status_code, found.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
+
+
 def test_asking_for_footage_makes_one_signed_command(
     web: httpx.Client, central: TestCentral, one_session: str
 ) -> None:
