@@ -51,8 +51,8 @@ def hangs(context: ProcessContext) -> None:
         context.stop.wait(0.5)
 
 
-def supervise(config_json: str) -> None:
-    """Run a supervisor over one working child; the test kills this process."""
+def supervise(config_json: str, *names: str) -> None:
+    """Run a supervisor over children of these names; the test ends this process."""
     config = EdgeConfig.model_validate_json(config_json)
     Path(config.node.data).mkdir(parents=True, exist_ok=True)
-    Supervisor(config, [spec("works")]).run()
+    Supervisor(config, [spec(name) for name in names]).run()

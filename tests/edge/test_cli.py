@@ -11,6 +11,8 @@ import pytest
 from edge import cli
 from edge.config import load_config
 from edge.terminal import pairing
+from retention.records.payloads import NodeStopped
+from retention.store.log import append
 
 TOML = """
 [node]
@@ -61,10 +63,13 @@ def test_status_reads_without_writing(file, capsys):
     assert run(file, "status") == 2  # no database yet, and none is made
     assert not (file.parent / "data" / "node.sqlite3").exists()
     capsys.readouterr()
-    load_config(file).open_store().close()
+    store = load_config(file).open_store()
+    with store.write() as connection:
+        append(store, connection, NodeStopped(reason="asked"))
+    store.close()
     assert run(file, "status", "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["running"], found["backlog"]) == (False, 0)
+    assert (found["running"], found["records"], found["backlog"]) == (False, 1, 1)
     assert found["cameras"][0]["gap"] is None
     assert run(file, "status") == 0
     assert "未运行" in capsys.readouterr().out

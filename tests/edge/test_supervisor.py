@@ -69,6 +69,16 @@ def running(supervisor: Supervisor) -> Iterator[None]:
         assert not thread.is_alive()
 
 
+def supervised(config: EdgeConfig, *names: str) -> subprocess.Popen[bytes]:
+    """Start a supervisor as a process of its own."""
+    command = "import sys; from tests.edge.children import supervise; supervise(*sys.argv[1:])"
+    return subprocess.Popen(
+        [sys.executable, "-c", command, config.model_dump_json(), *names],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+    )
+
+
 def records(config: EdgeConfig, kind: str) -> list[dict[str, object]]:
     store = config.open_store()
     with store.read() as connection:
@@ -133,18 +143,16 @@ def test_damaged_database_does_not_end_the_node(config, monkeypatch):
 
 
 def test_children_of_a_killed_supervisor_end_orderly_and_the_next_one_starts(config):
-    command = "import sys; from tests.edge.children import supervise; supervise(sys.argv[1])"
-    killed = subprocess.Popen(
-        [sys.executable, "-c", command, config.model_dump_json()], cwd=ROOT, stderr=subprocess.PIPE
-    )
-    until(lambda: len(marks(config, "works", "started")) == 1)
-    (child,) = marks(config, "works", "started")
+    killed = supervised(config, "works", "hangs")
+    until(lambda: len(marks(config, "works", "started") + marks(config, "hangs", "started")) == 2)
+    (child,), (hanging,) = (marks(config, name, "started") for name in ("works", "hangs"))
     with pytest.raises(HeldElsewhere, match=f"process {killed.pid}"):
         Supervisor(config, [spec("works")]).run(handle_signals=False)
     killed.kill()
     killed.communicate()
     until(lambda: marks(config, "works", "sealed") == [child])
     until(lambda: not psutil.pid_exists(child))
+    until(lambda: not psutil.pid_exists(hanging))  # it never would by itself
     with running(Supervisor(config, [spec("works")])):
         until(lambda: len(marks(config, "works", "started")) == 2)
     assert len(records(config, "node.started")) == 2
@@ -152,10 +160,7 @@ def test_children_of_a_killed_supervisor_end_orderly_and_the_next_one_starts(con
 
 
 def test_term_ends_the_node_orderly(config):
-    command = "import sys; from tests.edge.children import supervise; supervise(sys.argv[1])"
-    node = subprocess.Popen(
-        [sys.executable, "-c", command, config.model_dump_json()], cwd=ROOT, stderr=subprocess.PIPE
-    )
+    node = supervised(config, "works")
     until(lambda: len(marks(config, "works", "started")) == 1)
     node.terminate()
     node.communicate(timeout=DEADLINE_SECONDS)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import errno
 import json
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,23 +12,21 @@ from retention import check as check_module
 from retention import cli
 from retention.check import Depth, check
 from retention.footage.layout import SegmentIdentity
-from retention.footage.sink import SegmentSink, seal
+from retention.footage.sink import Fingerprint, Finished, SegmentSink, seal
 from retention.footage.volume import open_volume
 from retention.keyfiles import KeyDirectory
 from retention.records.checkpoint import Checkpoint, SignedCheckpoint
 from retention.records.clock import to_text
-from retention.records.payloads import NodeStopped, SceneRole
+from retention.records.payloads import NodeStopped, SceneRole, SegmentSealed
 from retention.records.signing import Context
+from retention.store import footage
+from retention.store.database import NodeStore
 from retention.store.log import append, read_frontier
 
 
-@pytest.fixture
-def data(store, tmp_path: Path) -> Path:
-    """A data folder with a signed checkpoint and one sealed file (its content need not play)."""
-    root = tmp_path / "footage"
-    open_volume(root, store)
+def identity_of(store: NodeStore) -> SegmentIdentity:
     node = store.identity
-    identity = SegmentIdentity(
+    return SegmentIdentity(
         agency=node.agency,
         pharmacy=node.pharmacy,
         node=node.node,
@@ -38,9 +38,20 @@ def data(store, tmp_path: Path) -> Path:
         started_at=to_text(store.clock.now()),
         codec="h264",
     )
-    sink = SegmentSink(root, identity)
+
+
+def finished(store: NodeStore, root: Path) -> Finished:
+    sink = SegmentSink(root, identity_of(store))
     sink.write(b"\x00\x00\x00\x08ftyp" + b"\x00\x00\x13\x88free" + bytes(4992))
-    seal(store, root, sink.finish(store.clock.now()))
+    return sink.finish(store.clock.now())
+
+
+@pytest.fixture
+def data(store, tmp_path: Path) -> Path:
+    """A data folder with a signed checkpoint and one sealed file (its content need not play)."""
+    root, node = tmp_path / "footage", store.identity
+    open_volume(root, store)
+    seal(store, root, finished(store, root))
     signer = KeyDirectory(tmp_path / "keys").signer()
     with store.write() as connection:
         append(store, connection, NodeStopped(reason="asked"))
@@ -81,6 +92,7 @@ TAMPERING = {
     ),
     "record taken out": ("DELETE FROM log WHERE sequence = 1", "record 2"),
     "log cut short": ("DELETE FROM log WHERE sequence = 2", "frontier"),
+    "row of another kind": ("UPDATE log SET kind = 'other' WHERE sequence = 1", "record 1"),
     "leaf swapped": ("UPDATE log SET leaf = zeroblob(32) WHERE sequence = 2", "record 2"),
     "sent number skipped": ("UPDATE log SET sent_sequence = 7 WHERE sequence = 2", "record 2"),
     "checkpoint of another size": ("UPDATE checkpoints SET tree_size = 1", "checkpoint 1"),
@@ -179,6 +191,58 @@ def test_wrong_usage_is_two(arguments, capsys):
 def test_folder_without_a_database_is_one_clear_line(tmp_path, capsys):
     assert cli.main(["check", "--data", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_chunk_root_and_identity_are_read_again_from_the_file(data, store, monkeypatch):
+    root = data / "footage"
+    monkeypatch.setattr(Fingerprint, "chunk_root", lambda _: "0" * 64)
+    wrong_root = seal(store, root, finished(store, root))
+    monkeypatch.undo()
+    other = finished(store, root)
+    moved = replace(other, identity=identity_of(store))
+    seal(store, root, moved)
+    said = {bad.subject.split("/")[-1][:36]: bad.detail for bad in check(data, Depth.DIGESTS).bad}
+    assert said.keys() == {wrong_root.segment, moved.identity.segment}
+    assert said[wrong_root.segment] == "chunk root is not the one recorded"
+    assert other.identity.segment in said[moved.identity.segment]
+
+
+def test_record_of_another_node_is_named(data, store):
+    mine, store.identity = store.identity, replace(store.identity, node="node-b")
+    with store.write() as connection:
+        append(store, connection, NodeStopped(reason="asked"))
+    store.identity = mine
+    (bad,) = check(data, Depth.ROWS).bad
+    assert bad.detail == "a record of node node-b"
+
+
+@pytest.mark.parametrize(
+    ("starts", "ends", "said"),
+    [([0, 5], [10, 15], "begins before segment 0 ends"), ([9], [5], "ends before it begins")],
+)
+def test_time_that_runs_backwards_in_a_run_is_named(data, store, starts, ends, said):
+    first, began = identity_of(store), store.clock.now()
+    for ordinal, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        times = [to_text(began + timedelta(seconds=at)) for at in (start, end)]
+        sealed = SegmentSealed(
+            segment=store.ids.new(), camera=first.camera, scene_role=first.scene_role,
+            run=first.run, ordinal=ordinal, started_at=times[0], ended_at=times[1],
+            duration_ms=0, bytes=1, codec="h264", file_sha256="0" * 64, chunk_root="0" * 64,
+            recovered=False, truncated_bytes=0,
+        )  # fmt: skip
+        with store.write() as connection:
+            footage.insert_segment(store, connection, sealed, f"counter-1/{sealed.segment}")
+    (bad,) = check(data, Depth.ROWS).bad
+    assert (bad.check, bad.detail) == ("runs", said)
+
+
+def test_volume_and_version_of_another_node_are_named(data):
+    path = data / "footage" / "volume.json"
+    path.write_text(path.read_text().replace("node-a", "node-b"))
+    (data / "VERSION").write_text('{"database_id": "other"}')
+    assert [bad.check for bad in check(data, Depth.SIZES).bad] == ["version", "volume"]
+    (data / "VERSION").write_text("{")
+    assert [bad.check for bad in check(data, Depth.ROWS).bad] == ["version"]
 
 
 def test_empty_or_damaged_database_is_one_clear_line(data, store, capsys):

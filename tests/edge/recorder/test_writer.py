@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import io
+from itertools import pairwise
 from pathlib import Path
 
 import av
+import pytest
 
 from edge.recorder.writer import LONGEST_FRAGMENT_US, SegmentWriter
 from retention.footage.boxes import scan
@@ -13,7 +15,8 @@ from retention.records.payloads import SceneRole
 from tests.edge.recorder.conftest import encoded
 
 
-def test_camera_without_further_key_pictures_does_not_fill_the_memory(tmp_path: Path):
+@pytest.fixture
+def sink(tmp_path: Path) -> SegmentSink:
     identity = SegmentIdentity(
         agency="430100",
         pharmacy="P1",
@@ -26,9 +29,26 @@ def test_camera_without_further_key_pictures_does_not_fill_the_memory(tmp_path: 
         started_at="2026-01-02T03:04:05.000000Z",
         codec="h264",
     )
+    return SegmentSink(tmp_path, identity)
+
+
+def test_pictures_keep_their_order_and_distance(sink, transport_stream):
+    with av.open(io.BytesIO(transport_stream)) as camera:
+        stream = camera.streams.video[0]
+        packets = [packet for packet in camera.demux(stream) if packet.size]
+        writer = SegmentWriter(sink, stream, packets[0].dts)
+        for packet in packets:
+            writer.write(packet)
+        writer.close()
+    with av.open(io.BytesIO(sink.part.read_bytes())) as container:
+        times = [picture.time for picture in container.decode(video=0)]
+    assert len(times) == len(packets)
+    assert {round(after - before, 3) for before, after in pairwise(times)} == {0.1}
+
+
+def test_camera_without_further_key_pictures_does_not_fill_the_memory(sink):
     seconds = 2 * LONGEST_FRAGMENT_US // 1_000_000 + 10
     raw = encoded(160, 120, gops=1, gop_pictures=seconds * 2, rate=2)
-    sink = SegmentSink(tmp_path, identity)
     with av.open(io.BytesIO(raw)) as camera:
         stream = camera.streams.video[0]
         writer = SegmentWriter(sink, stream, 0)

@@ -208,6 +208,7 @@ def test_file_with_any_name_is_an_incident_and_keeps_nobody_from_work(camera, st
     first = incidents(store)
     assert len(first) == 2
     assert sweep(store, root, lambda: None) == 1  # outside the camera's folder
+    assert {incident for incident, _ in incidents(store)} == {"UNEXPLAINED_FILE"}
     assert all(subject.isprintable() for _, subject in incidents(store))
     store.close()
     (root.parent / "footage" / "volume.json").write_text("{}")
