@@ -6,6 +6,7 @@ the log before it answers. Nothing but receipts and reason codes leaves this cla
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -84,7 +85,7 @@ class VerifierService:
         with self._store.write() as connection:
             # A consent withdrawn while we looked: what was compared counts for nothing.
             if decision.reference_id is not None:
-                standing = people.newest_reference(connection, request.subject_ref)
+                standing = self._row_of(connection, request.subject_ref)
                 if standing is None or standing.id != decision.reference_id:
                     decision = _uncompared(decision)
             decided = sign_receipt(self._receipt(decision, request), self._signer)
@@ -160,9 +161,9 @@ class VerifierService:
         return Enrolled(reference=terms.reference_id, expires_at=to_text(terms.expires_at))
 
     def _reference_of(self, person_ref: str) -> Reference | None:
-        """Open the person's newest reference; an expired one is returned so that REFER says so."""
+        """Open the person's reference; an expired one is returned so that REFER says so."""
         with self._store.read() as connection:
-            row = people.newest_reference(connection, person_ref)
+            row = self._row_of(connection, person_ref)
         if row is None:
             return None
         terms = ReferenceTerms(
@@ -179,6 +180,11 @@ class VerifierService:
         except ReferenceUnreadable:
             log.error("reference_unreadable", reference=row.id, key_id=row.key_id)
             return None
+
+    def _row_of(self, connection: sqlite3.Connection, person_ref: str) -> people.Reference | None:
+        now = self._store.clock.now()
+        usable = people.latest_reference(connection, person_ref, now)
+        return usable or people.newest_reference(connection, person_ref)
 
     def _attempt(self, reference: Reference | None) -> Decision:
         attempt = Attempt(

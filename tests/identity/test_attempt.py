@@ -13,6 +13,7 @@ from identity.decision import Decision, Outcome
 from identity.errors import CalibrationMismatch, UnsupportedFalseMatchRate
 from identity.policy import IdentityPolicy
 from models.manifest import SFACE
+from models.values import FaceDetection
 from retention.records.clock import ManualClock
 from tests.identity import support
 from tests.identity.support import ScriptedModels, Trial, face_at, unit_vector
@@ -65,6 +66,20 @@ def test_a_held_print_is_referred_however_well_it_matches(trial: Trial) -> None:
     decision = decide(trial)
     assert told(decision) == ("REFER", ("PLANAR_MOTION",))
     assert decision.evidence.comparison_score is not None
+
+
+def test_who_begins_to_move_late_is_measured_anew(trial: Trial) -> None:
+    trial.scene = lambda t: support.turning_head(max(0.0, t - 2.2))
+    assert told(decide(trial)) == ("ACCEPT", ("MATCH",))
+
+
+def test_a_second_face_in_a_third_of_the_frames_is_the_answer(trial: Trial) -> None:
+    def faces(look: int) -> list[FaceDetection]:
+        own = face_at(trial.seen[-1])
+        return [own, face_at(trial.seen[-1], 0.9, 60.0)] if look % 3 == 2 else [own]
+
+    trial.models = ScriptedModels(faces, lambda _: unit_vector(0))
+    assert told(decide(trial)) == ("RETRY", ("MULTIPLE_FACES",))
 
 
 def test_a_picture_that_does_not_move_is_referred(trial: Trial) -> None:

@@ -88,6 +88,17 @@ def test_the_newest_reference_is_compared_until_it_expires(
     assert kinds(store) == ["consent.given", "reference.enrolled", "reference.enrolled"]
 
 
+def test_a_reference_that_outlived_its_consent_is_not_found(
+    store: NodeStore, ids: SeededIds, consent: str
+) -> None:
+    """It cannot happen by what is written here; it must not be compared if it does."""
+    enrol(store, ids, consent)
+    with store.write() as connection:
+        connection.execute("UPDATE consents SET withdrawn_at = 1")
+        assert people.newest_reference(connection, PERSON) is None
+    assert latest(store) is None
+
+
 def test_a_withdrawal_deletes_every_reference_under_it_and_no_other(
     store: NodeStore, ids: SeededIds, consent: str
 ) -> None:

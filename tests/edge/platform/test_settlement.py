@@ -179,6 +179,24 @@ def test_the_attempt_is_committed_before_the_platform_hears_of_it(
     assert seen == [["settlement.attempted"]]
 
 
+def test_an_authorisation_that_the_platform_refused_is_not_asked_with_again(
+    settler: Settler,
+    service: SessionService,
+    port: NhsaPlatform,
+    platform: FastAPI,
+    permitted: Callable[[], str],
+) -> None:
+    session = permitted()
+    set_fault(platform, "reject", times=1)
+    assert settle(settler, session) == "SETTLEMENT_REFUSED"
+    state = service.state_of(session)
+    ruling = start_settlement(state, service.now(state), service.terms, port.new_msgid())
+    assert ruling.problem is not None
+    assert ruling.problem.code == "AUTHORISATION_USED"
+    assert settle(settler, session) == "SETTLEMENT_REFUSED"
+    assert len(platform.state.ledger.to_json()["messages"]) == 0
+
+
 def test_two_submits_at_once_settle_once_with_one_answer(
     settler: Settler, service: SessionService, platform: FastAPI, permitted: Callable[[], str]
 ) -> None:

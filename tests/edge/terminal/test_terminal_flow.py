@@ -170,6 +170,26 @@ def test_a_changed_basket_voids_the_authorisation(counter: PharmacyClient) -> No
     assert counter.report(session, again)["stage"] == "settled"
 
 
+def test_a_proxy_declared_after_the_authorisation_voids_it(counter: PharmacyClient) -> None:
+    session, authorisation = ready_to_settle(counter)
+    counter.proxy(session)
+    assert refused(counter.report, session, authorisation).code == "PROXY_NOT_VERIFIED"
+    assert refused(counter.authorise, session).reasons == ("PROXY_NOT_VERIFIED",)
+
+
+def test_a_decision_after_the_authorisation_voids_it_also_when_it_accepts(
+    counter: PharmacyClient, verifier: FakeVerifier
+) -> None:
+    session, authorisation = ready_to_settle(counter)
+    counter.verify(session)
+    assert refused(counter.report, session, authorisation).code == "AUTHORISATION_MISSING"
+    again = counter.authorise(session)["authorisation"]["authorisation"]
+    verifier.outcome, verifier.reason = "REFER", "MISMATCH"
+    counter.verify(session)
+    assert refused(counter.report, session, again).code == "AUTHORISATION_MISSING"
+    assert refused(counter.authorise, session).reasons == ("RECEIPT_NOT_ACCEPT",)
+
+
 def test_the_same_basket_again_voids_nothing(counter: PharmacyClient) -> None:
     session, authorisation = ready_to_settle(counter)
     assert counter.basket(session)["authorisation_void"] is None

@@ -17,6 +17,7 @@ from edge.config import EdgeConfig
 from edge.verifier.protocol import Enrol, Enrolled, EnrolmentRefused, Ready
 from models.errors import InferenceFailed
 from retention.records.clock import ManualClock, to_text
+from retention.records.ids import ReferenceId
 from retention.records.payloads import IdentityDecided
 from retention.records.receipts import check_receipt
 from retention.store.database import NodeStore, StoreUnavailable
@@ -104,6 +105,17 @@ def test_an_expired_reference_is_referred(bench: Bench) -> None:
     receipt = bench.verify()
     assert (receipt.outcome, receipt.reasons) == ("REFER", ("REFERENCE_EXPIRED",))
     assert bench.models.embedded == 0
+
+
+def test_an_older_reference_in_time_is_compared_when_the_newest_has_expired(bench: Bench) -> None:
+    bench.enrolled()
+    bench.clock.advance(timedelta(hours=1))
+    newest = ReferenceId("0197a000-0000-7000-8000-000000000003")
+    expires_at = bench.clock.now() + timedelta(hours=1)
+    bench.keep(support.reference(unit_vector(5), reference_id=newest, expires_at=expires_at))
+    assert bench.verify().reasons == ("MISMATCH",)
+    bench.clock.advance(timedelta(hours=2))
+    assert bench.verify().outcome == "ACCEPT"
 
 
 def test_a_reference_of_another_model_is_referred(bench: Bench) -> None:
