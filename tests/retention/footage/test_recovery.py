@@ -259,6 +259,25 @@ def test_part_left_after_the_clock_was_wrong_is_recovered(camera, store, root, c
     assert len(rows(store)) == 3
 
 
+def test_part_older_than_the_clock_and_an_earlier_mistake_is_recovered(camera, store, root, clock):
+    for moved in (timedelta(days=400), timedelta(days=-400)):
+        clock.jump(moved)
+        camera.record()
+    camera.open_segment(1)
+    clock.jump(timedelta(days=400))
+    recover(store, root, camera.name)
+    assert len(rows(store)) == 3
+
+
+def test_only_a_plain_file_can_be_an_open_part(camera, store, root, clock):
+    folder, now = camera.open_segment(1).part.parent, clock.now().timestamp()
+    (folder / "x.mp4.part").mkdir()
+    for part in folder.iterdir():
+        os.utime(part, (now, now))
+    assert sweep(store, root, lambda: None) == 1
+    assert {incident for incident, _ in incidents(store)} == {"UNEXPLAINED_FILE"}
+
+
 def test_part_that_nobody_writes_to_is_an_incident(camera, store, root, clock):
     part = camera.open_segment(1).part
     written = clock.now().timestamp() - LIVE_SECONDS - 1
