@@ -126,14 +126,8 @@ def fold(fact: Fact, views: Views) -> None:
     if fact.session is not None:
         views.steps.append(fact)
         views.sessions[fact.session] = views.session_of(fact)
-    if fact.content is None or type(fact.content) not in RULES:
-        return
-    try:
+    if fact.content is not None and type(fact.content) in RULES:
         RULES[type(fact.content)](fact, fact.content, views)
-    except ValueError:
-        # A moment that fits its pattern and no calendar. Rules read before they change a row, and
-        # one node's record must never stop the projection of all.
-        views.raise_flag(fact, "PAYLOAD_UNREADABLE", f"record {fact.sequence}")
 
 
 RULES: dict[type[Frozen], Callable[[Fact, Frozen, Views], None]] = {}

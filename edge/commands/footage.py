@@ -13,7 +13,7 @@ from typing import Literal
 
 import structlog
 
-from edge.commands.upload import Upload, UploadItem
+from edge.commands.upload import REFUSED_SECONDS, Upload, UploadItem
 from edge.config import EdgeConfig
 from edge.uplink.log import StoreLog
 from retention.records.clock import from_text, to_micros
@@ -85,8 +85,18 @@ class FootageJob:
             self._upload.receive(ack, now)
 
     def start_over(self) -> None:
+        """Offer the segment again at once: the connection was lost."""
         if self._upload is not None:
             self._upload.start_over()
+
+    def pause(self, now: float) -> None:
+        """Offer the segment again after a while: central refused what came.
+
+        Every chunk on its way is refused too; without the pause each of them would start the
+        segment once more.
+        """
+        if self._upload is not None:
+            self._upload.start_over(now + REFUSED_SECONDS)
 
     def refuse(self, reason: str) -> Frames:
         return self._conclude("refused", (), reason)

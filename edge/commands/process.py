@@ -134,8 +134,8 @@ class Commands:
                     self._jobs[header.command].receive(header, time.monotonic())
             case wire.Refused():
                 log.warning("commands_refused", code=header.code, detail=header.detail)
-                if header.code == "OFFER_FIRST":
-                    self._start_jobs_over()
+                for job in self._jobs.values():  # a refusal does not say which one it means
+                    job.pause(time.monotonic())
             case _:
                 pass  # a welcome: this connection has nothing to take up from it
 
@@ -186,8 +186,5 @@ class Commands:
 
     def _start_over(self) -> None:
         self._hello_due = time.monotonic() + RECONNECT_SECONDS
-        self._start_jobs_over()
-
-    def _start_jobs_over(self) -> None:
         for job in self._jobs.values():
             job.start_over()

@@ -14,6 +14,7 @@ from typing import Protocol
 from retention.terms import wire
 
 ANSWER_SECONDS = 5.0
+REFUSED_SECONDS = 2.0
 WINDOW = 4
 CHUNK_BYTES = 256 * 1024
 
@@ -63,6 +64,7 @@ class Upload:
         self._received: int | None = None
         self._sent = 0
         self._answer_due = 0.0
+        self._not_before = 0.0
 
     @property
     def finished(self) -> bool:
@@ -70,7 +72,7 @@ class Upload:
 
     def send(self, now: float) -> list[Frames]:
         """Return what is to be sent now."""
-        if self.finished:
+        if self.finished or now < self._not_before:
             return []
         if self._offered and now >= self._answer_due:
             self._start_segment()
@@ -100,8 +102,9 @@ class Upload:
         elif ack.received < self._received:
             self._start_segment()
 
-    def start_over(self) -> None:
+    def start_over(self, not_before: float = 0.0) -> None:
         """Offer the current segment again: the connection or central was lost."""
+        self._not_before = not_before
         self._start_segment()
 
     def _start_segment(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -124,6 +125,12 @@ def test_unknown_field_is_named(web: httpx.Client) -> None:
     found = web.post("/v1/nodes", json={**ENROLMENT, "colour": "blue"})
     assert found.status_code == 422
     assert "colour" in found.json()["detail"]
+
+
+def test_half_a_character_is_refused(web: httpx.Client) -> None:
+    body = json.dumps({**ENROLMENT, "\ud800": 1}).encode()
+    found = web.post("/v1/nodes", content=body, headers={"Content-Type": "application/json"})
+    assert (found.status_code, found.json()["code"]) == (422, "INVALID_REQUEST")
 
 
 def test_large_body_is_refused(web: httpx.Client) -> None:

@@ -135,7 +135,7 @@ class Stack:
                     if isinstance(header, wire.SegmentAck):
                         job.receive(header, float(now))
                     else:
-                        job.start_over()
+                        job.pause(float(now))
             if job.conclusion is not None:
                 return
         raise AssertionError("the job did not end")
@@ -348,3 +348,20 @@ def test_lost_acknowledgements_only_cost_time() -> None:
     ack = wire.SegmentAck(command=SESSION, segment=SESSION, received=0, accepted=None, reason=None)
     upload.receive(ack, 5.0)  # of another segment: ignored
     assert upload.send(6.0) == []
+
+
+def test_refused_chunks_on_their_way_start_the_segment_over_once(stack: Stack) -> None:
+    job = stack.take(stack.command(cameras=("cam-0",)))
+    (offer,) = job.step(0.0)
+    stack.central.handle(offer)
+    ack = wire.SegmentAck(
+        command=SESSION, segment=stack.segments[0], received=0, accepted=None, reason=None
+    )
+    job.receive(ack, 0.0)
+    chunks = job.step(0.1)
+    assert len(chunks) == 3
+    for number, _ in enumerate(chunks):
+        job.pause(0.2 + number / 10)
+        assert job.step(0.2 + number / 10) == []
+    (again,) = job.step(3.0)
+    assert again[1] == b"segment"
