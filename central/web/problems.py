@@ -95,9 +95,7 @@ async def _on_invalid(request: Request, exc: Exception) -> Response:
         raise exc
     error = exc.errors()[0]
     field = ".".join(str(part) for part in error["loc"])
-    # A field name may hold half a character (a lone surrogate), which no answer can carry.
-    detail = f"{field}: {error['msg']}"[:500].encode("utf-8", "backslashreplace").decode()
-    return _problem(request, Problem(422, "INVALID_REQUEST", detail))
+    return _problem(request, Problem(422, "INVALID_REQUEST", f"{field}: {error['msg']}"[:500]))
 
 
 async def _on_http(request: Request, exc: Exception) -> Response:
