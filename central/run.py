@@ -26,6 +26,7 @@ from central.database import configured, migrate
 from central.errors import AddressInUse
 from central.keys import admin_token_file, admin_token_sha256, load_keys
 from central.web.process import listen
+from retention.durable import FileLock
 from retention.logs import configure
 from retention.records.errors import UsageError
 
@@ -59,6 +60,14 @@ def run(config: CentralConfig) -> int:
     """Run until SIGTERM or SIGINT; return the exit code. Raises UsageError before anything runs."""
     configure("central")
     prepare(config)
+    lock = FileLock(config.storage.data / "central.lock")
+    try:
+        return _run(config)
+    finally:
+        lock.release()
+
+
+def _run(config: CentralConfig) -> int:
     with _stop_on_signals() as stop:
         context = multiprocessing.get_context("spawn")
         children = [_Child(name) for name in PROCESSES]

@@ -17,14 +17,8 @@ import threading
 from pathlib import Path
 
 from edge.simulators.demo_config import NODE
-from edge.simulators.demo_script import (
-    EVERYDAY,
-    Counter,
-    Outcome,
-    guarded,
-    run_script,
-    with_coverage,
-)
+from edge.simulators.demo_counter import Counter, Outcome
+from edge.simulators.demo_script import EVERYDAY, guarded, run_script, with_coverage
 from edge.simulators.demo_stack import DemoFailed, DemoStack
 from hardware.errors import PeopleMissing
 from hardware.simulated_people import load_people

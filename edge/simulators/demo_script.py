@@ -11,126 +11,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import httpx
 
-from edge.simulators.demo_config import PHARMACIST
+from edge.simulators.demo_counter import Counter, Outcome, Visit, closed_gap, wait_until
 from edge.simulators.demo_stack import DemoFailed, DemoStack
-from edge.simulators.pharmacy import (
-    DAUGHTER,
-    PATIENT,
-    Json,
-    PharmacyClient,
-    ProblemResponse,
-    line,
-)
-from hardware.simulated_actors import Actor, Genuine, HeldPhoto
-from hardware.simulated_people import load_people
+from edge.simulators.pharmacy import DAUGHTER, ProblemResponse, line
+from hardware.simulated_actors import Genuine, HeldPhoto
 
 INSURED = Genuine("person-a", 2)
 ANOTHER = Genuine("person-b", 1)
-SETTLE_SECONDS = 0.4  # a cast walks in before the attempt begins
 GOP_SECONDS = 1.0  # what the simulated cameras send
 PICTURE_DELAY_SECONDS = 0.5  # from the camera's shutter to the recorder, on a busy machine
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one scenario ended. `coverage` is covered / owed footage, in 0..1, once it is known."""
-
-    name: str
-    expected: str
-    ok: bool
-    decision: str | None = None
-    reasons: tuple[str, ...] = ()
-    gate: str | None = None
-    session: str | None = None
-    coverage: float | None = None
-    detail: str = ""
-
-    def to_json(self) -> dict[str, object]:
-        """Return the object that `--json` prints for this scenario."""
-        return {
-            "name": self.name,
-            "decision": self.decision,
-            "reasons": list(self.reasons),
-            "gate": self.gate,
-            "expected": self.expected,
-            "ok": self.ok,
-            "coverage": self.coverage,
-            "detail": self.detail,
-        }
-
-
-@dataclass(slots=True)
-class Visit:
-    """One person at the counter: the session and what the API answered."""
-
-    session: str
-    decision: str | None = None
-    reasons: tuple[str, ...] = ()
-    gate: str | None = None
-    settlement: str | None = None
-    answers: list[Json] = field(default_factory=list)
-
-
-class Counter:
-    """The pharmacy's side of the demo."""
-
-    def __init__(self, stack: DemoStack) -> None:
-        self.stack = stack
-        self.client: PharmacyClient = stack.pharmacy()
-
-    def enrol(self) -> None:
-        """Enrol the insured person from the picture that their card would hold."""
-        consent = self.client.consent(PATIENT)["consent"]
-        picture = load_people().path("person-a", 1).read_bytes()
-        self.client.enrol(consent, PATIENT, picture)
-
-    def arrive(self, *cast: Actor) -> Visit:
-        """Let people stand before the counter, open a session and enter the basket."""
-        self.stack.cameras.control("counter").show(*cast)
-        time.sleep(SETTLE_SECONDS)
-        return self.open()
-
-    def open(self) -> Visit:
-        """Open a session and enter the basket, whoever stands before the camera."""
-        session = self.client.open()["session"]
-        self.client.basket(session)
-        return Visit(session)
-
-    def verify(self, visit: Visit) -> None:
-        answer = self.client.verify(visit.session)
-        visit.decision = answer["outcome"]
-        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
-
-    def attest(self, visit: Visit) -> None:
-        answer = self.client.attest(visit.session, PHARMACIST, self.stack.pharmacist_secret)
-        visit.decision = answer["outcome"]
-        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
-
-    def authorise(self, visit: Visit) -> None:
-        try:
-            visit.answers.append(self.client.authorise(visit.session))
-            visit.gate = "permitted"
-        except ProblemResponse as exc:
-            visit.gate = "refused:" + ",".join(exc.reasons)
-
-    def settle(self, visit: Visit) -> Json:
-        answer = self.client.settle(visit.session)
-        visit.settlement = answer["stage"]
-        return answer
-
-    def close(self, visit: Visit, outcome: str) -> None:
-        self.client.close(visit.session, outcome)
-
-    def complete(self, visit: Visit) -> None:
-        """Authorise, settle and close a session that has an accepted identity."""
-        self.authorise(visit)
-        self.settle(visit)
-        self.close(visit, "settled")
 
 
 Scenario = Callable[[Counter], Outcome]
@@ -234,7 +128,7 @@ def central_stopped(counter: Counter) -> Outcome:
     counter.attest(visit)
     counter.complete(visit)
     counter.stack.start_central()
-    arrived = _wait_until(lambda: _steps_at_central(counter, visit) >= 6, 30)
+    arrived = wait_until(lambda: _steps_at_central(counter, visit) >= 6, 30)
     steps = counter.client.session(visit.session)["steps"]
     at_central = counter.stack.central_get(f"/v1/sessions/{visit.session}")["steps"]
     once = [step["sequence"] for step in at_central]
@@ -252,8 +146,8 @@ def recorder_killed(counter: Counter) -> Outcome:
     name = "recorder-counter"
     visit = counter.arrive(INSURED)
     killed_at, killed = time.time(), counter.stack.kill_child("edge", name)
-    restarted = _wait_until(lambda: counter.stack.child_pid("edge", name) != killed, 15)
-    gap = _closed_gap(counter.stack, "counter", 20)
+    restarted = wait_until(lambda: counter.stack.child_pid("edge", name) != killed, 15)
+    gap = closed_gap(counter.stack, "counter", 20)
     counter.attest(visit)
     counter.complete(visit)
     expected = "restarted, the gap is a row, at most one GOP lost"
@@ -307,7 +201,7 @@ def with_coverage(counter: Counter, outcomes: list[Outcome], seconds: float) -> 
     def known() -> bool:
         return all(_coverage(counter.stack, outcome.session) is not None for outcome in outcomes)
 
-    _wait_until(known, seconds)
+    wait_until(known, seconds)
     return [_completed(counter.stack, outcome) for outcome in outcomes]
 
 
@@ -385,32 +279,3 @@ def _steps_at_central(counter: Counter, visit: Visit) -> int:
         return len(counter.stack.central_get(f"/v1/sessions/{visit.session}")["steps"])
     except DemoFailed:
         return 0
-
-
-def _closed_gap(stack: DemoStack, camera: str, seconds: float) -> tuple[int, int] | None:
-    """Return the newest gap of a camera once it is closed, as microseconds from and to."""
-    store = stack.edge_config.open_store()
-
-    def newest() -> tuple[int, int] | None:
-        with store.read() as connection:
-            row = connection.execute(
-                "SELECT started_at, ended_at FROM gaps WHERE camera = ?"
-                " ORDER BY started_at DESC LIMIT 1",
-                (camera,),
-            ).fetchone()
-        return (row[0], row[1]) if row is not None and row[1] is not None else None
-
-    try:
-        _wait_until(lambda: newest() is not None, seconds)
-        return newest()
-    finally:
-        store.close()
-
-
-def _wait_until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.2)
-    return True

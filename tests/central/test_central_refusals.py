@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import pytest
 
 import countersight
 from retention import keyfiles
+from retention.durable import FileLock
 
 
 @pytest.fixture
@@ -122,3 +124,11 @@ def test_database_without_its_driver(
     line = refused(command, extra=f'database = "{driver}://u:hunter2@host/name"')
     assert f"storage.database {driver}://u:***@host/name" in line
     assert "hunter2" not in line
+
+
+def test_second_central_on_one_data_folder(refused: Callable[..., str], tmp_path: Path) -> None:
+    lock = FileLock(tmp_path / "data" / "central.lock")
+    try:
+        assert f"central.lock: held by process {os.getpid()}" in refused()
+    finally:
+        lock.release()

@@ -1,0 +1,141 @@
+"""The pharmacy's side of the demo: who stands at the counter, and what its system asks the node."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edge.simulators.demo_config import PHARMACIST
+from edge.simulators.demo_stack import DemoStack
+from edge.simulators.pharmacy import PATIENT, Json, PharmacyClient, ProblemResponse
+from hardware.simulated_actors import Actor
+from hardware.simulated_people import load_people
+
+SETTLE_SECONDS = 0.4  # a cast walks in before the attempt begins
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one scenario ended. `coverage` is covered / owed footage, in 0..1, once it is known."""
+
+    name: str
+    expected: str
+    ok: bool
+    decision: str | None = None
+    reasons: tuple[str, ...] = ()
+    gate: str | None = None
+    session: str | None = None
+    coverage: float | None = None
+    detail: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that `--json` prints for this scenario."""
+        return {
+            "name": self.name,
+            "decision": self.decision,
+            "reasons": list(self.reasons),
+            "gate": self.gate,
+            "expected": self.expected,
+            "ok": self.ok,
+            "coverage": self.coverage,
+            "detail": self.detail,
+        }
+
+
+@dataclass(slots=True)
+class Visit:
+    """One person at the counter: the session and what the API answered."""
+
+    session: str
+    decision: str | None = None
+    reasons: tuple[str, ...] = ()
+    gate: str | None = None
+    settlement: str | None = None
+    answers: list[Json] = field(default_factory=list)
+
+
+class Counter:
+    """The pharmacy's side of the demo."""
+
+    def __init__(self, stack: DemoStack) -> None:
+        self.stack = stack
+        self.client: PharmacyClient = stack.pharmacy()
+
+    def enrol(self) -> None:
+        """Enrol the insured person from the picture that their card would hold."""
+        consent = self.client.consent(PATIENT)["consent"]
+        picture = load_people().path("person-a", 1).read_bytes()
+        self.client.enrol(consent, PATIENT, picture)
+
+    def arrive(self, *cast: Actor) -> Visit:
+        """Let people stand before the counter, open a session and enter the basket."""
+        self.stack.cameras.control("counter").show(*cast)
+        time.sleep(SETTLE_SECONDS)
+        return self.open()
+
+    def open(self) -> Visit:
+        """Open a session and enter the basket, whoever stands before the camera."""
+        session = self.client.open()["session"]
+        self.client.basket(session)
+        return Visit(session)
+
+    def verify(self, visit: Visit) -> None:
+        answer = self.client.verify(visit.session)
+        visit.decision = answer["outcome"]
+        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+
+    def attest(self, visit: Visit) -> None:
+        answer = self.client.attest(visit.session, PHARMACIST, self.stack.pharmacist_secret)
+        visit.decision = answer["outcome"]
+        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+
+    def authorise(self, visit: Visit) -> None:
+        try:
+            visit.answers.append(self.client.authorise(visit.session))
+            visit.gate = "permitted"
+        except ProblemResponse as exc:
+            visit.gate = "refused:" + ",".join(exc.reasons)
+
+    def settle(self, visit: Visit) -> Json:
+        answer = self.client.settle(visit.session)
+        visit.settlement = answer["stage"]
+        return answer
+
+    def close(self, visit: Visit, outcome: str) -> None:
+        self.client.close(visit.session, outcome)
+
+    def complete(self, visit: Visit) -> None:
+        """Authorise, settle and close a session that has an accepted identity."""
+        self.authorise(visit)
+        self.settle(visit)
+        self.close(visit, "settled")
+
+
+def closed_gap(stack: DemoStack, camera: str, seconds: float) -> tuple[int, int] | None:
+    """Return the newest gap of a camera once it is closed, as microseconds from and to."""
+    store = stack.edge_config.open_store()
+
+    def newest() -> tuple[int, int] | None:
+        with store.read() as connection:
+            row = connection.execute(
+                "SELECT started_at, ended_at FROM gaps WHERE camera = ?"
+                " ORDER BY started_at DESC LIMIT 1",
+                (camera,),
+            ).fetchone()
+        return (row[0], row[1]) if row is not None and row[1] is not None else None
+
+    try:
+        wait_until(lambda: newest() is not None, seconds)
+        return newest()
+    finally:
+        store.close()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
