@@ -40,10 +40,21 @@ def main(argv: list[str]) -> int:
         return exc.code if isinstance(exc.code, int) else 2
     run: Command = wanted.run
     try:
-        return run(wanted, load_config(wanted.config))
+        config = load_config(wanted.config)
+        if wanted.command != "status":  # which only reads
+            _make_data_folder(config, wanted.config)
+        return run(wanted, config)
     except (UsageError, StoreError, FootageError, OSError, sqlite3.Error) as exc:
         print(f"countersight edge {wanted.command}: {exc}", file=sys.stderr)
         return 2
+
+
+def _make_data_folder(config: EdgeConfig, file: Path) -> None:
+    """Raises UsageError that names file and key."""
+    try:
+        config.node.data.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"{file}: node.data {config.node.data}: {exc.strerror}") from exc
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -157,7 +157,9 @@ def test_wrong_usage_is_two(arguments, capsys):
     assert cli.main(arguments) == 2
 
 
-def test_data_folder_that_cannot_be_written_is_one_line_and_two(file, capsys):
-    (file.parent / "data").write_text("a file where the folder belongs")
-    assert run(file, "run") == 2
-    assert capsys.readouterr().err.count("\n") == 1
+@pytest.mark.parametrize("command", ["run", "check", "enrol"])
+def test_data_folder_that_cannot_be_made_names_file_and_key(file, capsys, tmp_path, command):
+    (tmp_path / "data").write_text("a file, not a folder")
+    assert run(file, command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{file}: node.data {tmp_path / 'data'}: " in line
