@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from retention.records.clock import Clock
 from retention.records.errors import UsageError
@@ -128,7 +129,9 @@ class NodeStore:
 def open_read_only(path: Path) -> sqlite3.Connection:
     """Open a node's database for reading only. Raises StoreUnavailable."""
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+        connection = sqlite3.connect(
+            f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None
+        )
         connection.row_factory = sqlite3.Row
         connection.execute("SELECT 1 FROM node").fetchone()
     except sqlite3.Error as exc:

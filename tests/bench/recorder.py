@@ -25,7 +25,7 @@ WARM_SECONDS, MEASURED_SECONDS = 5.0, 30.0
 
 
 def configured(data: Path, url: str) -> EdgeConfig:
-    """Return a node with one camera and the default segment length."""
+    """Return a node with one camera and segments of ten seconds, as the peer cuts them."""
     return EdgeConfig.model_validate(
         {
             "node": {"agency": "bench", "pharmacy": "bench", "node": "bench", "data": data},

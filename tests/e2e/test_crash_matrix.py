@@ -148,7 +148,7 @@ def patiently(ask: Callable[[], T]) -> T:
 
 def test_a_disagreement_would_be_seen(stack: DemoStack, tmp_path: Path) -> None:
     """Break a copy on purpose: the check that judges every round is able to fail."""
-    stack.wait_for("records at central", lambda: counts(stack.data).level, LEVEL_SECONDS)
+    stack.wait_for("records at central", lambda: counts(stack.data).central_sent > 2, LEVEL_SECONDS)
     for name in ("edge", "central"):
         (tmp_path / name).mkdir()
         database = "node.sqlite3" if name == "edge" else "central.sqlite3"
@@ -156,12 +156,12 @@ def test_a_disagreement_would_be_seen(stack: DemoStack, tmp_path: Path) -> None:
         copy = sqlite3.connect(tmp_path / name / database)
         source.backup(copy)
         if name == "central":
-            copy.execute("DELETE FROM records WHERE sent_sequence = 3")
-            copy.execute("UPDATE records SET leaf = zeroblob(32) WHERE sent_sequence = 4")
+            copy.execute("DELETE FROM records WHERE sent_sequence = 0")
+            copy.execute("UPDATE records SET leaf = zeroblob(32) WHERE sent_sequence = 1")
             copy.commit()
         source.close()
         copy.close()
     shutil.copytree(stack.data / "edge" / "keys", tmp_path / "edge" / "keys")
     found = disagreements(tmp_path)
-    assert "sent_sequence 3 never arrived" in found
-    assert "sent_sequence 4 differs" in found
+    assert "sent_sequence 0 never arrived" in found
+    assert "sent_sequence 1 differs" in found
