@@ -29,6 +29,7 @@ from central.web.process import listen
 from retention.durable import FileLock
 from retention.logs import configure
 from retention.records.errors import UsageError
+from retention.signals import setting
 
 log = structlog.get_logger()
 # name: module with `run(config, stop, ready)`
@@ -175,15 +176,13 @@ def _follow_parent(stop: threading.Event) -> None:
 @contextmanager
 def _stop_on_signals() -> Iterator[threading.Event]:
     stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    handler = setting(stop)
+    before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def _require_free(endpoint: str) -> None:

@@ -22,6 +22,7 @@ from edge.process import ProcessContext
 from edge.processes import ProcessSpec
 from retention.logs import configure
 from retention.records.errors import UsageError, explained_import
+from retention.signals import setting
 
 ORPHAN_SECONDS = 5.0
 ORPHAN_EXIT_CODE = 70
@@ -39,7 +40,7 @@ def main(spec: ProcessSpec, config: EdgeConfig, heartbeat: Heartbeat) -> None:
     """Run one process of the table until it ends. The target of multiprocessing's spawn."""
     configure(spec.name)
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, setting(stop))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides.
     threading.Thread(target=_follow_parent, args=(stop,), name="parent", daemon=True).start()
 

@@ -14,13 +14,14 @@ import signal
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import connection
 from multiprocessing.context import SpawnProcess
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
+from types import FrameType
 
 import structlog
 
@@ -31,6 +32,7 @@ from retention.durable import FileLock, write_durably
 from retention.records.errors import UsageError
 from retention.records.fields import Frozen
 from retention.records.payloads import NodeStarted, NodeStopped, ProcessExited
+from retention.signals import setting
 from retention.store.database import NodeStore, StoreError
 from retention.store.log import append
 
@@ -233,15 +235,14 @@ class Supervisor:
             self._pending.clear()
 
     def _handle_signals(self) -> None:
-        def on_signal(reason: str) -> Callable[[int, object], None]:
-            def handler(_number: int, _frame: object) -> None:
-                self._stop_reason = reason
-                self.stop.set()
+        set_stop = setting(self.stop)
 
-            return handler
+        def handler(number: int, frame: FrameType | None) -> None:
+            self._stop_reason = signal.Signals(number).name.lower()
+            set_stop(number, frame)
 
-        signal.signal(signal.SIGTERM, on_signal("sigterm"))
-        signal.signal(signal.SIGINT, on_signal("sigint"))
+        signal.signal(signal.SIGTERM, handler)
+        signal.signal(signal.SIGINT, handler)
 
 
 def write_version(data: Path, store: NodeStore) -> None:

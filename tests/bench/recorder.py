@@ -20,6 +20,7 @@ import psutil
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.recorder.process import run
+from retention.signals import setting
 
 WARM_SECONDS, MEASURED_SECONDS = 5.0, 30.0
 
@@ -38,7 +39,7 @@ def configured(data: Path, url: str) -> EdgeConfig:
 
 def record(config: EdgeConfig) -> None:
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, setting(stop))
     run(ProcessContext(config, stop, lambda: None, "camera"))
 
 

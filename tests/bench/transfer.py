@@ -31,6 +31,7 @@ from edge.simulators.demo_stack import free_port
 from edge.uplink.connection import curve_keys
 from edge.uplink.process import run as carry
 from retention.records import payloads as p
+from retention.signals import setting
 from retention.store.database import NodeStore
 from retention.store.log import append, unsent
 from tests.golden.samples import SAMPLES
@@ -174,7 +175,7 @@ def _inserted(data: Path, store: NodeStore) -> float:
 
 def _stopping() -> threading.Event:
     stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, setting(stop))
     return stop
 
 

@@ -32,8 +32,9 @@ import signal, sys, threading
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.recorder.process import run
+from retention.signals import setting
 stop = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: stop.set())
+signal.signal(signal.SIGTERM, setting(stop))
 config = EdgeConfig.model_validate_json(sys.argv[1])
 run(ProcessContext(config, stop, lambda: None, "cam"))
 """
