@@ -8,9 +8,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 setup: .venv/.system .venv/.requirements .venv/.models .venv/.people
 
-# libGL and ffprobe come from Debian; without root they are only named.
+# libGL, Chromium and a Chinese font come from Debian; without root they are only named.
 .venv/.system: .ci/system-packages
-	@.ci/system-packages libraries
+	@.ci/system-packages libraries browser
 	@mkdir -p .venv && touch $@
 
 .venv/.requirements: .ci/requirements-dev.txt pyproject.toml

@@ -1,7 +1,8 @@
 """Central's tables. Times are microseconds since the Unix epoch, UTC.
 
 `records` and `checkpoints` are evidence: rows are inserted and never updated or deleted.
-`sessions`, `steps` and `flags` are projections and can be made again from `records` at any time.
+`sessions`, `steps`, `flags`, `gaps` and `coverage_days` are projections and can be made again from
+`records` at any time.
 Agency, pharmacy and node stand in every table about a node.
 """
 
@@ -117,7 +118,11 @@ class Session(Tenant, Base):
     """One dispensing session, folded from its records."""
 
     __tablename__ = "sessions"
-    __table_args__ = (Index(None, "session"), Index(None, "opened_at"))
+    __table_args__ = (
+        Index(None, "session"),
+        Index(None, "opened_at"),
+        Index(None, "pharmacy", "opened_at"),
+    )
     node: Mapped[str] = mapped_column(CODE, primary_key=True)
     session: Mapped[str] = mapped_column(ID, primary_key=True)
     counter: Mapped[str | None]
@@ -153,7 +158,7 @@ class Flag(Tenant, Base):
     """A fact that a reviewer should see. `cleared_at` when a later record ended it."""
 
     __tablename__ = "flags"
-    __table_args__ = (Index(None, "session"),)
+    __table_args__ = (Index(None, "session"), Index(None, "cleared_at", "code"))
     node: Mapped[str] = mapped_column(CODE, primary_key=True)
     code: Mapped[str] = mapped_column(CODE, primary_key=True)
     subject: Mapped[str] = mapped_column(String(200), primary_key=True)
@@ -161,6 +166,35 @@ class Flag(Tenant, Base):
     sequence: Mapped[int]
     raised_at: Mapped[int]
     cleared_at: Mapped[int | None]
+
+
+class Gap(Tenant, Base):
+    """A span without footage of one camera, as its node told it; open until `ended_at`."""
+
+    __tablename__ = "gaps"
+    __table_args__ = (Index(None, "node", "camera", "started_at"),)
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    gap: Mapped[str] = mapped_column(ID, primary_key=True)
+    camera: Mapped[str]
+    scene_role: Mapped[str]
+    started_at: Mapped[int]
+    ended_at: Mapped[int | None]
+    cause: Mapped[str]
+
+
+class CoverageDay(Tenant, Base):
+    """Owed and covered footage of one camera on one day (Asia/Shanghai), from its summaries."""
+
+    __tablename__ = "coverage_days"
+    __table_args__ = (Index(None, "day"),)
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    camera: Mapped[str] = mapped_column(CODE, primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    scene_role: Mapped[str]
+    owed_ms: Mapped[int]
+    covered_ms: Mapped[int]
+    segments: Mapped[int]
+    bytes: Mapped[int]
 
 
 class CommandRow(Tenant, Base):
@@ -228,3 +262,48 @@ class Access(Base):
     agency: Mapped[str | None]
     pharmacy: Mapped[str | None]
     node: Mapped[str | None]
+
+
+class Account(Base):
+    """A person who may sign in. `must_change`: the password was given by somebody else."""
+
+    __tablename__ = "accounts"
+    name: Mapped[str] = mapped_column(CODE, primary_key=True)
+    role: Mapped[str]
+    password_hash: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[int]
+    created_by: Mapped[str] = mapped_column(String(200))
+    must_change: Mapped[int] = mapped_column(default=0)
+    disabled_at: Mapped[int | None]
+    failures: Mapped[int] = mapped_column(default=0)
+    locked_until: Mapped[int | None]
+
+
+class SignIn(Base):
+    """A browser that is signed in; of its cookie only the SHA-256 is kept."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (Index(None, "account"),)
+    token_sha256: Mapped[str] = mapped_column(DIGEST, primary_key=True)
+    account: Mapped[str]
+    created_at: Mapped[int]
+    last_seen_at: Mapped[int]
+    expires_at: Mapped[int]
+    ended_at: Mapped[int | None]
+
+
+class Opening(Tenant, Base):
+    """A session that somebody opened for a reason, in one sign-in, until `expires_at`.
+    `clear_at`: since when its pictures are shown clearly."""
+
+    __tablename__ = "openings"
+    __table_args__ = (Index(None, "sign_in", "node", "session"),)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    sign_in: Mapped[str] = mapped_column(DIGEST)
+    account: Mapped[str]
+    node: Mapped[str]
+    session: Mapped[str] = mapped_column(ID)
+    reason: Mapped[str] = mapped_column(String(200))
+    opened_at: Mapped[int]
+    expires_at: Mapped[int]
+    clear_at: Mapped[int | None]

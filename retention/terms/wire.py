@@ -72,12 +72,14 @@ class CameraStatus(Frozen):
 
 
 class Status(Frozen):
-    """Live state. May be lost; never evidence."""
+    """Live state. May be lost; never evidence. `bytes_per_day` is what recording takes up, from
+    the newest day of footage; None while too little was recorded to tell."""
 
     occurred_at: Moment
     clock_state: Code
     cameras: Annotated[tuple[CameraStatus, ...], Field(max_length=64)]
     disk_free_bytes: Count
+    bytes_per_day: Count | None = None
     backlog: Count
     oldest_unsent_at: Moment | None
 

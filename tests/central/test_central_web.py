@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
 from central.config import CentralConfig
 from central.keys import CentralKeys
 from central.projector import project_all
 from central.web.app import create_app
-from central.web.process import listen
 from central.web.state import WebState
 from retention.records.ids import SeededIds
 from retention.store.log import append
@@ -32,6 +27,7 @@ from tests.central.wirekit import (
     settle,
 )
 from tests.golden.samples import SAMPLES, A
+from tests.serving import served
 
 TOKEN = "a-token-for-tests"
 ENROLMENT = {
@@ -60,18 +56,6 @@ def web(central: TestCentral, tmp_path: Path) -> Iterator[httpx.Client]:
         httpx.Client(base_url=url, headers=headers, trust_env=False) as client,
     ):
         yield client
-
-
-@contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listener.close()
 
 
 @pytest.fixture

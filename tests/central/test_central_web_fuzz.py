@@ -21,9 +21,10 @@ from central.web.app import create_app
 from central.web.state import WebState
 from retention.records.ids import SeededIds
 from retention.store.log import append
-from tests.central.test_central_web import ENROLMENT, TOKEN, served
+from tests.central.test_central_web import ENROLMENT, TOKEN
 from tests.central.wirekit import CENTRAL_SIGNER, OTHER_KEY, TestCentral, TestNode, settle
 from tests.golden.samples import SAMPLES, A
+from tests.serving import served
 
 CONTROLS = bytes([*range(32), 127])  # no client library sends these in a header
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW")

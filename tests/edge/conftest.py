@@ -17,7 +17,8 @@ from edge.terminal.app import create_app
 from retention.keyfiles import KeyDirectory
 from retention.records.signing import Ed25519Signer
 from retention.store.database import NodeStore
-from tests.edge.counter_kit import FakeVerifier, Said, config_for, served
+from tests.edge.counter_kit import FakeVerifier, Said, config_for
+from tests.serving import served
 
 
 @pytest.fixture

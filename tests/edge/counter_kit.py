@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
-
-import uvicorn
-from fastapi import FastAPI
 
 from edge.config import EdgeConfig
 from edge.verifier.protocol import (
@@ -143,33 +138,6 @@ class FakeVerifier:
         with self.store.write() as connection:
             insert_reference(self.store, connection, reference, counter=request.counter)
         return Enrolled(reference=reference.id, expires_at=to_text(reference.expires_at))
-
-
-@contextmanager
-def served(app: FastAPI, **options: Any) -> Iterator[str]:
-    """Serve an application on loopback and return its address."""
-    config = uvicorn.Config(
-        app,
-        host="127.0.0.1",
-        port=0,
-        log_config=None,
-        lifespan="off",
-        timeout_graceful_shutdown=1,
-        **options,
-    )
-    listener = config.bind_socket()
-    listener.listen()  # whoever calls before the server is up waits instead of being refused
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
-    thread.start()
-    scheme = "https" if "ssl_certfile" in options else "http"
-    try:
-        yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
-    assert not thread.is_alive()
 
 
 class Said(list[dict[str, Any]]):

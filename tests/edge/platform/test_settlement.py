@@ -35,7 +35,8 @@ from retention.records.signing import Ed25519Signer
 from retention.store.database import NodeStore, StoreUnavailable
 from retention.store.sessions import unconcluded_settlements
 from retention.terms.problems import Refusal
-from tests.edge.counter_kit import config_for, served
+from tests.edge.counter_kit import config_for
+from tests.serving import served
 
 ME = Caller("01976f00-0000-7000-8000-000000000001", "counter-1")
 PERSON = InsuredPerson("02", "11010519491231002X", "")

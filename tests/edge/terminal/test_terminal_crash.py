@@ -19,7 +19,7 @@ from edge.config import load_config
 from edge.simulators.pharmacy import PharmacyClient
 from edge.simulators.platform import Control, create_platform
 from edge.terminal import pairing, pharmacists
-from tests.edge.counter_kit import served
+from tests.serving import served
 
 CHILD = """
 import sys, threading

@@ -28,7 +28,8 @@ from edge.verifier.protocol import EnrolmentRefused
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import ManualClock
 from retention.store.database import NodeStore
-from tests.edge.counter_kit import FakeVerifier, config_for, served
+from tests.edge.counter_kit import FakeVerifier, config_for
+from tests.serving import served
 
 NOBODY = "01976f00-0000-7000-8000-00000000dead"
 

@@ -17,7 +17,8 @@ from edge.simulators.pharmacy import PharmacyClient
 from edge.terminal import http, security
 from edge.terminal.http import CounterProtocol
 from retention.terms.problems import PROBLEM_MEDIA_TYPE
-from tests.edge.counter_kit import FakeVerifier, served
+from tests.edge.counter_kit import FakeVerifier
+from tests.serving import served
 
 PATIENCE_SECONDS = 15.0
 
