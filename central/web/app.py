@@ -8,11 +8,13 @@ from sqlalchemy import func, select
 
 from central.database import require_head
 from central.errors import DatabaseOutdated, DatabaseUnavailable
+from central.pages.wiring import install_pages
 from central.tables import Flag, Node, Session, WireIncident, table_of
 from central.web import routes_nodes, routes_sessions
 from central.web.limits import BodyLimit
 from central.web.problems import install, responses
 from central.web.state import State, WebState
+from retention.pages.headers import SecurityHeaders
 from retention.terms.problems import Problem, Refusal
 
 NODES, SESSIONS = table_of(Node), table_of(Session)
@@ -37,6 +39,8 @@ def create_app(state: WebState) -> FastAPI:
     app.add_api_route("/readyz", _readyz, tags=["operations"], responses=unready)
     app.add_api_route("/metrics", _metrics, tags=["operations"], responses=unready)
     install(app)
+    install_pages(app, state)
+    app.add_middleware(SecurityHeaders)
     return app
 
 

@@ -1,0 +1,1 @@
+"""Central's pages: for inspectors and admins, in a browser, signed in."""
