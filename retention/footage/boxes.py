@@ -19,7 +19,8 @@ from retention.footage.layout import MAX_IDENTITY_BYTES, SegmentIdentity, identi
 MAX_BOXES = 400_000
 MAX_MOOV_BYTES = 1024 * 1024
 MAX_MOOF_BYTES = 8 * 1024 * 1024
-_CONTAINERS = {b"moov", b"trak", b"mdia", b"moof", b"traf"}
+DEEPEST = 6  # trak holds mdia; whoever nests deeper wants the stack to end
+_CONTAINERS = {b"moov", b"trak", b"mdia", b"mvex", b"moof", b"traf"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,20 @@ def recover_length(file: BinaryIO, length: int) -> int:
 
 def _scan(file: BinaryIO, length: int) -> Scan:
     identity: SegmentIdentity | None = None
-    timescale, fragments, whole = 0, 0, 0
+    timescale, usual, fragments, whole = 0, 0, 0, 0
     first: int | None = None
     last = pending_end = 0
     pending: Box | None = None
-    for box in _top_level(file, length):
+    for box in top_level(file, length):
         if box.kind == b"uuid" and identity is None and box.size <= MAX_IDENTITY_BYTES:
-            identity = identity_from_box(_read(file, box))
+            identity = identity_from_box(read_body(file, box))
         elif box.kind == b"moov" and box.size <= MAX_MOOV_BYTES:
-            timescale = _timescale(_read(file, box))
+            moov = read_body(file, box)
+            timescale, usual = ticks_a_second(moov), default_sample_ticks(moov)
         elif box.kind == b"moof":
             if not timescale or box.size > MAX_MOOF_BYTES:
                 break
-            times = _fragment_times(_read(file, box))
+            times = fragment_ticks(read_body(file, box), usual)
             if times is None:
                 break
             pending, pending_end = box, times[1]
@@ -84,7 +86,8 @@ def _scan(file: BinaryIO, length: int) -> Scan:
     return Scan(identity, fragments, whole, length, max(0, duration))
 
 
-def _top_level(file: BinaryIO, length: int) -> Iterator[Box]:
+def top_level(file: BinaryIO, length: int) -> Iterator[Box]:
+    """Yield the boxes of a file in order, up to the first that does not fit it."""
     at = 0
     for _ in range(MAX_BOXES):
         file.seek(at)
@@ -110,12 +113,13 @@ def _header(raw: bytes, at: int) -> Box | None:
     return Box(kind, at, size, at + header)
 
 
-def _read(file: BinaryIO, box: Box) -> bytes:
+def read_body(file: BinaryIO, box: Box) -> bytes:
+    """Return a box without its header; the caller bounds its size."""
     file.seek(box.body)
     return file.read(box.end - box.body)
 
 
-def _inner(raw: bytes, low: int, high: int) -> Iterator[Box]:
+def _inner(raw: bytes, low: int, high: int, deepest: int = DEEPEST) -> Iterator[Box]:
     """Yield the boxes inside a box held in memory, descending into containers."""
     at = low
     while at < high:
@@ -123,12 +127,12 @@ def _inner(raw: bytes, low: int, high: int) -> Iterator[Box]:
         if box is None or box.end > high:
             return
         yield box
-        if box.kind in _CONTAINERS:
-            yield from _inner(raw, box.body, box.end)
+        if box.kind in _CONTAINERS and deepest:
+            yield from _inner(raw, box.body, box.end, deepest - 1)
         at = box.end
 
 
-def _timescale(moov: bytes) -> int:
+def ticks_a_second(moov: bytes) -> int:
     """Return ticks a second of the first track, 0 if unreadable."""
     for box in _inner(moov, 0, len(moov)):
         if box.kind == b"mdhd" and box.end - box.body >= 24:
@@ -139,14 +143,26 @@ def _timescale(moov: bytes) -> int:
     return 0
 
 
-def _fragment_times(moof: bytes) -> tuple[int, int] | None:
-    """Return first and last decode time of a fragment in ticks; None if unreadable."""
+def default_sample_ticks(moov: bytes) -> int:
+    """Return how long a sample lasts when no fragment says otherwise (`trex`), 0 if unsaid."""
+    for box in _inner(moov, 0, len(moov)):
+        if box.kind == b"trex" and box.end - box.body >= 16:
+            found: int = struct.unpack_from(">I", moov, box.body + 12)[0]
+            return found
+    return 0
+
+
+def fragment_ticks(moof: bytes, usual: int = 0) -> tuple[int, int] | None:
+    """Return first and last decode time of a fragment in ticks; None if unreadable.
+
+    `usual` is the length of a sample of which the fragment tells none.
+    """
     start: int | None = None
-    default, ticks = 0, 0
+    default, ticks = usual, 0
     try:
         for box in _inner(moof, 0, len(moof)):
             if box.kind == b"tfhd":
-                default = _default_duration(moof, box)
+                default = _default_duration(moof, box, usual)
             elif box.kind == b"tfdt" and start is None:
                 wide = moof[box.body] == 1
                 start = struct.unpack_from(">Q" if wide else ">I", moof, box.body + 4)[0]
@@ -157,10 +173,10 @@ def _fragment_times(moof: bytes) -> tuple[int, int] | None:
     return None if start is None else (start, start + ticks)
 
 
-def _default_duration(moof: bytes, box: Box) -> int:
+def _default_duration(moof: bytes, box: Box, usual: int) -> int:
     flags = int.from_bytes(moof[box.body + 1 : box.body + 4], "big")
     at = box.body + 8 + (8 if flags & 0x1 else 0) + (4 if flags & 0x2 else 0)
-    found: int = struct.unpack_from(">I", moof, at)[0] if flags & 0x8 else 0
+    found: int = struct.unpack_from(">I", moof, at)[0] if flags & 0x8 else usual
     return found
 
 
