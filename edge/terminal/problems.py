@@ -1,4 +1,4 @@
-"""Every refusal of the API as RFC 9457 problem details, and where each code is documented.
+"""Every refusal as RFC 9457 problem details, or as a page for people; where codes are documented.
 
 One table says which codes a route may answer with; OpenAPI is made from it, and a test compares
 it with what the routes can raise. A validation problem names fields, never what was sent in them.
@@ -11,9 +11,10 @@ from typing import Any
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
+from retention.pages.kit import PageKit, wants_html
 from retention.store.database import StoreUnavailable
 from retention.terms.problems import PROBLEM_MEDIA_TYPE, Problem, Refusal
 from retention.terms.reasons import BY_CODE
@@ -110,32 +111,52 @@ def render(problem: Problem, path: str) -> JSONResponse:
     )
 
 
+def answer(request: Request, problem: Problem) -> Response:
+    """Return the problem as whoever asks can read it: a page, a part of one, or JSON."""
+    pages = getattr(request.app.state, "pages", None)
+    if isinstance(pages, PageKit) and not request.url.path.startswith("/v1/"):
+        if "hx-request" in request.headers:
+            # The page stays as it is, with all that was typed into it; only the words come in.
+            headers = {"HX-Retarget": "#problem", "HX-Reswap": "innerHTML show:top"}
+            return pages.page(
+                request,
+                "problem_part.html",
+                status=problem.status,
+                headers=headers,
+                problem=problem,
+            )
+        if wants_html(request):
+            return pages.problem(request, problem)
+    return render(problem, request.url.path)
+
+
 def install(app: FastAPI) -> None:
-    """Answer every refusal, known or not, with problem details."""
+    """Answer every refusal, known or not, with problem details or with a page."""
 
     @app.exception_handler(Refusal)
-    def _refused(request: Request, exc: Refusal) -> JSONResponse:
-        return render(exc.problem, request.url.path)
+    def _refused(request: Request, exc: Refusal) -> Response:
+        return answer(request, exc.problem)
 
     @app.exception_handler(StoreUnavailable)
-    def _no_store(request: Request, exc: StoreUnavailable) -> JSONResponse:
+    def _no_store(request: Request, exc: StoreUnavailable) -> Response:
         log.error("storage_unavailable", detail=str(exc))
-        return render(Problem(503, "STORAGE_UNAVAILABLE"), request.url.path)
+        return answer(request, Problem(503, "STORAGE_UNAVAILABLE"))
 
     @app.exception_handler(RequestValidationError)
-    def _invalid(request: Request, exc: RequestValidationError) -> JSONResponse:
+    def _invalid(request: Request, exc: RequestValidationError) -> Response:
         errors = [
             {"field": ".".join(str(part) for part in error["loc"]), "message": error["msg"]}
             for error in exc.errors()
         ]
+        if wants_html(request) and errors and errors[0]["field"].startswith("path."):
+            return answer(request, Problem(404, "NOT_FOUND"))
         detail = f"{errors[0]['field']}: {errors[0]['message']}" if errors else ""
-        problem = Problem(422, "INVALID_REQUEST", detail, {"errors": errors})
-        return render(problem, request.url.path)
+        return answer(request, Problem(422, "INVALID_REQUEST", detail, {"errors": errors}))
 
     @app.exception_handler(HTTPException)
-    def _http(request: Request, exc: HTTPException) -> JSONResponse:
+    def _http(request: Request, exc: HTTPException) -> Response:
         known = {404: "NOT_FOUND", 405: "NOT_FOUND", 401: "UNAUTHENTICATED", 413: "TOO_LARGE"}
         code = known.get(exc.status_code, "INVALID_REQUEST")
-        answer = render(Problem(exc.status_code, code, str(exc.detail)), request.url.path)
-        answer.headers.update(exc.headers or {})
-        return answer
+        said = answer(request, Problem(exc.status_code, code, str(exc.detail)))
+        said.headers.update(exc.headers or {})
+        return said
