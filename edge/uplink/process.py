@@ -15,9 +15,10 @@ import zmq
 from edge.config import CentralConfig
 from edge.process import ProcessContext
 from edge.uplink.connection import Connection
+from edge.uplink.contact import note_of
 from edge.uplink.log import StoreLog
 from edge.uplink.machine import UplinkMachine, UplinkSettings
-from edge.uplink.status import status_of
+from edge.uplink.status import DailyBytes, status_of
 from retention.store.database import NodeStore, StoreUnavailable
 from retention.terms import wire
 
@@ -70,6 +71,8 @@ class Uplink:
             signing_key=bytes.fromhex(central.signing_key),
         )
         self._machine = UplinkMachine(settings, self._log)
+        self._daily = DailyBytes(context.config, store)
+        self._contact = note_of(context.config, store.clock)
         self._checkpoint_due = time.monotonic() + central.checkpoint_seconds
         self._status_due = 0.0
 
@@ -105,13 +108,23 @@ class Uplink:
             self._send(frames)
         self._machine.note_progress(now)
         if self._machine.welcomed and now >= self._status_due:
-            status = status_of(self._context.config, self._store, self._machine.confirmed)
+            status = status_of(
+                self._context.config, self._store, self._machine.confirmed, self._daily
+            )
             self._send(wire.encode(status))
             self._status_due = now + STATUS_SECONDS
         if self._connection.wait(POLL_MS):
             self._machine.disconnected(time.monotonic())
         for frames in self._connection.received():
             self._machine.receive(frames, time.monotonic())
+            self._contact.answered()
+        self._note_contact()
+
+    def _note_contact(self) -> None:
+        try:
+            self._contact.write(self._machine.welcomed)
+        except OSError as exc:  # it is for people to look at; records go on
+            log.error("contact_not_written", reason=exc.strerror)
 
     def _checkpoint(self, now: float) -> None:
         self._machine.note_progress(now, at_once=True)

@@ -13,6 +13,7 @@ import zmq
 from pydantic import Field, TypeAdapter, ValidationError
 
 from edge.process import ProcessContext
+from edge.verifier.live import LivePublisher
 from edge.verifier.protocol import (
     MAX_PICTURE_BYTES,
     Enrol,
@@ -54,18 +55,23 @@ def run(context: ProcessContext) -> None:
         timeout_seconds=camera.timeout_seconds,
         idle="decode",
     )
-    service = VerifierService(
-        config=config,
-        store=store,
-        signer=config.keys().signer(),
-        method=method,
-        frames=frames,
-        stop=context.stop,
-        beat=context.beat,
-    )
     frames.pause()
     try:
-        _serve(context, service, frames)
+        with (
+            zmq.Context() as zmq_context,
+            LivePublisher(zmq_context, config.socket("live"), store.clock) as live,
+        ):
+            service = VerifierService(
+                config=config,
+                store=store,
+                signer=config.keys().signer(),
+                method=method,
+                frames=frames,
+                stop=context.stop,
+                beat=context.beat,
+                live=live,
+            )
+            _serve(context, service, frames, zmq_context, live)
     finally:
         frames.close()
         store.close()
@@ -84,8 +90,14 @@ def load_method(context: ProcessContext) -> FaceMethod:
     return FaceMethod(models, policy, calibration)
 
 
-def _serve(context: ProcessContext, service: VerifierService, frames: OpenCvFrames) -> None:
-    with zmq.Context() as zmq_context, zmq_context.socket(zmq.REP) as socket:
+def _serve(
+    context: ProcessContext,
+    service: VerifierService,
+    frames: OpenCvFrames,
+    zmq_context: zmq.Context[zmq.Socket[bytes]],
+    live: LivePublisher,
+) -> None:
+    with zmq_context.socket(zmq.REP) as socket:
         socket.setsockopt(zmq.MAXMSGSIZE, MAX_PICTURE_BYTES + 4096)
         # A stop ends an attempt at once; what was decided still has to reach the terminal.
         socket.setsockopt(zmq.LINGER, LAST_WORD_MILLISECONDS)
@@ -93,6 +105,7 @@ def _serve(context: ProcessContext, service: VerifierService, frames: OpenCvFram
         log.info("verifier_ready")
         while not context.stop.is_set():
             context.beat()
+            live.idle()
             if not socket.poll(POLL_MILLISECONDS):
                 continue
             try:

@@ -1,7 +1,8 @@
 """Answering the terminal's requests: one attempt or one enrolment at a time.
 
 Opens the sealed reference, runs the attempt on live frames, signs the receipt and appends it to
-the log before it answers. Nothing but receipts and reason codes leaves this class.
+the log before it answers. Nothing but receipts and reason codes leaves this class, apart from what
+`edge.verifier.live` shows the counter while an attempt runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from datetime import timedelta
 import structlog
 
 from edge.config import EdgeConfig
+from edge.verifier.live import LivePublisher, LiveState
 from edge.verifier.protocol import (
     Decided,
     Enrol,
@@ -23,7 +25,7 @@ from edge.verifier.protocol import (
     VerifyFace,
 )
 from hardware.cameras import FrameSource
-from identity.attempt import Attempt
+from identity.attempt import Attempt, Progress
 from identity.calibration import LoadedCalibration
 from identity.decision import Decision, FaceEvidence, Outcome, receipt_payload
 from identity.errors import ImageRefused, ReferenceUnreadable
@@ -68,10 +70,11 @@ class VerifierService:
         frames: FrameSource,
         stop: threading.Event,
         beat: Callable[[], None],
+        live: LivePublisher | None = None,
     ) -> None:
         self._config, self._store, self._signer = config, store, signer
         self._method, self._frames = method, frames
-        self._stop, self._beat = stop, beat
+        self._stop, self._beat, self._live = stop, beat, live
         keys = config.keys()
         self._key, self._key_id = keys.secret("reference"), keys.secret_id("reference")
 
@@ -81,7 +84,11 @@ class VerifierService:
 
     def verify(self, request: VerifyFace) -> Decided:
         """Run one attempt now; return its recorded receipt. Raises StoreUnavailable."""
-        decision = self._attempt(self._reference_of(request.subject_ref))
+        try:
+            decision = self._attempt(self._reference_of(request.subject_ref), request)
+        finally:
+            if self._live is not None:
+                self._live.ended(request.session, request.attempt)
         with self._store.write() as connection:
             # A consent withdrawn while we looked: what was compared counts for nothing.
             if decision.reference_id is not None:
@@ -186,9 +193,10 @@ class VerifierService:
         usable = people.latest_reference(connection, person_ref, now)
         return usable or people.newest_reference(connection, person_ref)
 
-    def _attempt(self, reference: Reference | None) -> Decision:
+    def _attempt(self, reference: Reference | None, request: VerifyFace) -> Decision:
+        policy = self._method.policy
         attempt = Attempt(
-            policy=self._method.policy,
+            policy=policy,
             calibration=self._method.calibration,
             reference=reference,
             detector=self._method.models.detector,
@@ -196,18 +204,34 @@ class VerifierService:
             clock=self._store.clock,
         )
         deadline = self._store.clock.monotonic_ns() + int(
-            float(self._method.policy.attempt.deadline_seconds) * 1e9
+            float(policy.attempt.deadline_seconds) * 1e9
         )
-        ordinal, complete = 0, False
-        while not complete and not self._stop.is_set():
+        ordinal, seen = 0, Progress(None, 0, policy.matching.frames, complete=False)
+        while not seen.complete and not self._stop.is_set():
             if self._store.clock.monotonic_ns() > deadline:
                 break
             self._beat()
             frame = self._frames.latest(ordinal, FRAME_SECONDS)
             if frame is not None:
-                ordinal = frame.ordinal
-                complete = attempt.observe(frame).complete
+                ordinal, seen = frame.ordinal, attempt.observe(frame)
+            # What completes the attempt is decided on, not shown.
+            if self._live is not None and not seen.complete:
+                left = (deadline - self._store.clock.monotonic_ns()) / 1e9
+                pixels = None if frame is None else frame.pixels
+                self._live.look(_live_state(request, seen, max(0.0, left)), pixels)
         return attempt.decide()
+
+
+def _live_state(request: VerifyFace, seen: Progress, seconds_left: float) -> LiveState:
+    return LiveState(
+        state="looking",
+        session=request.session,
+        attempt=request.attempt,
+        instruction=seen.instruction,
+        frames_used=seen.frames_used,
+        frames_wanted=seen.frames_wanted,
+        seconds_left=round(seconds_left, 1),
+    )
 
 
 def _uncompared(decision: Decision) -> Decision:

@@ -22,6 +22,9 @@ from retention.store.log import append, leaves, read_frontier
 from retention.terms.commands import SignedCommand
 
 LEAVES_AT_ONCE = 10_000
+DAY_US = 86_400_000_000
+LEAST_FOOTAGE_US = 120_000_000
+"""Less footage of a camera than this says too little about how much a day of it takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,3 +292,23 @@ def camera_state(connection: sqlite3.Connection, camera: str) -> CameraState:
         "SELECT 1 FROM gaps WHERE camera = ? AND ended_at IS NULL", (camera,)
     ).fetchone()
     return CameraState(ended_at, gap is not None)
+
+
+def bytes_per_day(connection: sqlite3.Connection, cameras: Sequence[str]) -> int | None:
+    """Return what a day of recording every camera takes, from the newest day of footage of each.
+
+    Hours without footage do not make a day look smaller. None while any camera has recorded too
+    little to tell. At one-minute segments this reads 1,440 rows a camera: ask once a minute.
+    """
+    total = 0
+    for camera in cameras:
+        size, footage_us = connection.execute(
+            "SELECT coalesce(sum(bytes), 0), coalesce(sum(ended_at - started_at), 0)"
+            " FROM segments WHERE camera = ?1 AND started_at >="
+            " (SELECT max(started_at) FROM segments WHERE camera = ?1) - ?2",
+            (camera, DAY_US),
+        ).fetchone()
+        if footage_us < LEAST_FOOTAGE_US:
+            return None
+        total += size * DAY_US // footage_us
+    return total

@@ -1,0 +1,131 @@
+"""What the counter may see of an attempt while it runs: the publishing side, in the verifier.
+
+Invariant 9, face data stays on the node: a picture published here is in memory only. It is never
+written to disk, never part of a record, a log or an answer of /v1, and it leaves this process only
+over a local socket, while an attempt runs and while somebody looks. No score is published at all.
+
+Live state may be lost: the socket keeps two looks for a slow reader and drops the rest, sending
+never blocks, and a picture is encoded only while somebody is subscribed to pictures (XPUB tells).
+The frame that completes an attempt is not shown: nothing stands between it and the decision.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import structlog
+import zmq
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.opencv import cv2
+from retention.records.clock import Clock
+from retention.records.fields import Code, Count, Frozen, Id
+
+log = structlog.get_logger()
+STATE, PICTURE = b"state", b"picture"  # topics; a picture's message is [topic, session, JPEG]
+HIGH_WATER_MARK = 4  # two looks: each is a state and perhaps a picture
+SHOW_EVERY_NS = 125_000_000
+IDLE_EVERY_NS = 1_000_000_000
+WIDTH, QUALITY = 640, 70
+
+
+class LiveState(Frozen):
+    """Where the verifier stands. `idle` is its heartbeat; the rest is of one attempt.
+
+    `instruction` is a reason code, `frames_used` of `frames_wanted` are compared, `seconds_left`
+    counts to the end of the attempt. An ended attempt says nothing of its outcome.
+    """
+
+    state: Literal["idle", "looking", "ended"]
+    session: Id | None = None
+    attempt: Count = 0
+    instruction: Code | None = None
+    frames_used: Count = 0
+    frames_wanted: Count = 0
+    seconds_left: Annotated[float, Field(ge=0, le=600)] = 0.0
+
+
+class LivePublisher:
+    """Publishes the verifier's live state. Used by one thread; never blocks."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, clock: Clock) -> None:
+        self._clock = clock
+        self._socket = context.socket(zmq.XPUB)
+        self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.bind(address)
+        self._watched = False
+        self._shown_ns = self._idle_ns = -IDLE_EVERY_NS
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._socket.close()
+
+    def idle(self) -> None:
+        """Say that the verifier is there, at most once a second."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._idle_ns >= IDLE_EVERY_NS:
+            self._idle_ns = now_ns
+            self._send([STATE, _text(LiveState(state="idle"))])
+
+    def look(self, state: LiveState, pixels: NDArray[np.uint8] | None) -> None:
+        """Show one look of a running attempt, at most eight times a second."""
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._shown_ns < SHOW_EVERY_NS:
+            return
+        self._shown_ns = now_ns
+        self._send([STATE, _text(state)])
+        if pixels is None or state.session is None or not self._is_watched():
+            return
+        encoded = jpeg_of(pixels)
+        if encoded is not None:
+            self._send([PICTURE, state.session.encode(), encoded])
+
+    def ended(self, session: str, attempt: int) -> None:
+        """Say that an attempt ended, whatever came of it."""
+        self._shown_ns = -IDLE_EVERY_NS
+        self._send([STATE, _text(LiveState(state="ended", session=session, attempt=attempt))])
+
+    def _is_watched(self) -> bool:
+        """Take in who came and went. XPUB tells the first subscription of a topic and its last
+        end, also of a reader that died."""
+        while True:
+            try:
+                told = self._socket.recv(zmq.NOBLOCK)
+            except zmq.Again:
+                return self._watched
+            if told[1:] == PICTURE:
+                self._watched = told[:1] == b"\x01"
+
+    def _send(self, frames: list[bytes]) -> None:
+        # An XPUB at its high-water mark drops; it neither blocks nor fails.
+        self._socket.send_multipart(frames, zmq.NOBLOCK)
+
+
+def jpeg_of(pixels: NDArray[np.uint8]) -> bytes | None:
+    """Return a small JPEG of BGR pixels; None when it cannot be made, for an attempt goes on
+    without being watched."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, WIDTH / width)
+    size = (round(width * scale), max(1, round(height * scale)))
+    try:
+        small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
+        done, encoded = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    except cv2.error as exc:
+        log.error("picture_not_shown", error=type(exc).__name__)
+        return None
+    return encoded.tobytes() if done else None
+
+
+def _text(state: LiveState) -> bytes:
+    return state.model_dump_json().encode()
