@@ -1,15 +1,18 @@
-"""Folding records into sessions, steps and flags.
+"""Folding records into sessions, steps, flags, gaps and days of coverage.
 
 A pure fold: the same records in the order of their sent_sequence give the same rows, whether they
 come one by one or all at once. Rows here can be thrown away and made again; evidence is `records`.
+What a record says of footage is folded by `projections_footage`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from typing import TypeVar
 
+from central.projection_rows import Fact, Views
+from central.projections_footage import gap_closed, gap_opened, summarised
 from retention.records import payloads as p
 from retention.records.clock import from_text, to_micros
 from retention.records.fields import Frozen
@@ -17,110 +20,8 @@ from retention.records.fields import Frozen
 Payload = TypeVar("Payload", bound=Frozen)
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """A record as the fold sees it: where it stands, when, and what it says (None: unknown)."""
-
-    agency: str
-    pharmacy: str
-    node: str
-    counter: str | None
-    sequence: int
-    kind: str
-    occurred_at: int
-    content: Frozen | None
-    session: str | None
-    problem: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionView:
-    """One row of `sessions`. Times are microseconds."""
-
-    agency: str
-    pharmacy: str
-    node: str
-    session: str
-    counter: str | None
-    opened_at: int
-    closed_at: int | None = None
-    outcome: str | None = None
-    decision: str | None = None
-    decision_method: str | None = None
-    decision_reasons: str | None = None
-    proxy: int = 0
-    gate: str | None = None
-    settlement: str | None = None
-    setl_id: str | None = None
-    span_started_at: int | None = None
-    span_ended_at: int | None = None
-    owed_ms: int | None = None
-    covered_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FlagView:
-    """One row of `flags`; `subject` is what it is about (a session, a gap, a record)."""
-
-    agency: str
-    pharmacy: str
-    node: str
-    code: str
-    subject: str
-    session: str | None
-    sequence: int
-    raised_at: int
-    cleared_at: int | None = None
-
-
-@dataclass(slots=True)
-class Views:
-    """The rows that a run of facts touches; `load_*` fetch what is known before."""
-
-    load_session: Callable[[str], SessionView | None]
-    load_flag: Callable[[str, str], FlagView | None]
-    sessions: dict[str, SessionView] = field(default_factory=dict)
-    flags: dict[tuple[str, str], FlagView] = field(default_factory=dict)
-    steps: list[Fact] = field(default_factory=list)
-
-    def session_of(self, fact: Fact) -> SessionView:
-        """Return the session of a fact; one not seen opening begins with this fact."""
-        assert fact.session is not None  # noqa: S101 - callers checked
-        found = self.sessions.get(fact.session) or self.load_session(fact.session)
-        return found or SessionView(
-            agency=fact.agency,
-            pharmacy=fact.pharmacy,
-            node=fact.node,
-            session=fact.session,
-            counter=fact.counter,
-            opened_at=fact.occurred_at,
-        )
-
-    def raise_flag(self, fact: Fact, code: str, subject: str | None = None) -> None:
-        """Raise a flag, or raise it again when it was cleared; the first raising stays."""
-        key = (code, subject or fact.session or f"record {fact.sequence}")
-        known = self.flags.get(key) or self.load_flag(*key)
-        if known is None:
-            known = FlagView(
-                agency=fact.agency,
-                pharmacy=fact.pharmacy,
-                node=fact.node,
-                code=code,
-                subject=key[1],
-                session=fact.session,
-                sequence=fact.sequence,
-                raised_at=fact.occurred_at,
-            )
-        self.flags[key] = replace(known, cleared_at=None)
-
-    def clear_flag(self, fact: Fact, code: str, subject: str) -> None:
-        known = self.flags.get((code, subject)) or self.load_flag(code, subject)
-        if known is not None:
-            self.flags[code, subject] = replace(known, cleared_at=fact.occurred_at)
-
-
 def fold(fact: Fact, views: Views) -> None:
-    """Apply one fact to the rows."""
+    """Apply one fact to the rows. Raises ValueError for what no calendar and no recording has."""
     if fact.problem is not None:
         views.raise_flag(fact, "PAYLOAD_UNREADABLE", f"record {fact.sequence}")
     if fact.session is not None:
@@ -139,14 +40,14 @@ def _rule(
     """Enter a function into RULES as what a kind of payload does to the rows."""
 
     def enter(
-        rule: Callable[[Fact, Payload, Views], None],
+        folded: Callable[[Fact, Payload, Views], None],
     ) -> Callable[[Fact, Payload, Views], None]:
         def apply(fact: Fact, content: Frozen, views: Views) -> None:
             if isinstance(content, kind):
-                rule(fact, content, views)
+                folded(fact, content, views)
 
         RULES[kind] = apply
-        return rule
+        return folded
 
     return enter
 
@@ -232,14 +133,9 @@ def _covered(fact: Fact, content: p.SessionCovered, views: Views) -> None:
         views.raise_flag(fact, "COVERAGE_SHORT")
 
 
-@_rule(p.GapOpened)
-def _gap_opened(fact: Fact, content: p.GapOpened, views: Views) -> None:
-    views.raise_flag(fact, "GAP_OPEN", f"gap {content.gap}")
-
-
-@_rule(p.GapClosed)
-def _gap_closed(fact: Fact, content: p.GapClosed, views: Views) -> None:
-    views.clear_flag(fact, "GAP_OPEN", f"gap {content.gap}")
+_rule(p.GapOpened)(gap_opened)
+_rule(p.GapClosed)(gap_closed)
+_rule(p.CoverageSummarised)(summarised)
 
 
 @_rule(p.IncidentRecorded)
@@ -257,8 +153,3 @@ FLAG_CODES: tuple[str, ...] = (
     "ATTESTED", "GATE_REFUSED", "SETTLEMENT_UNKNOWN", "COVERAGE_SHORT", "GAP_OPEN", "INCIDENT",
     "CLOCK_JUMPED",
 )  # fmt: skip
-
-
-def row_of(view: SessionView | FlagView) -> dict[str, object]:
-    """Return a view as the values of its row."""
-    return asdict(view)

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 from sqlalchemy import Connection, Row, Table, delete, insert, select, update
@@ -19,12 +19,16 @@ from central.config import CentralConfig
 from central.database import Database, require_head
 from central.errors import DatabaseUnavailable
 from central.payloads import read_payload
-from central.projections import Fact, FlagView, SessionView, Views, fold, row_of
-from central.tables import Flag, Node, Session, Step, StoredRecord, table_of
+from central.projection_rows import DayView, Fact, FlagView, GapView, SessionView, Views, row_of
+from central.projections import fold
+from central.tables import CoverageDay, Flag, Gap, Node, Session, Step, StoredRecord, table_of
 
 log = structlog.get_logger()
 NODES, RECORDS = table_of(Node), table_of(StoredRecord)
 SESSIONS, STEPS, FLAGS = table_of(Session), table_of(Step), table_of(Flag)
+GAPS, COVERAGE_DAYS = table_of(Gap), table_of(CoverageDay)
+PROJECTIONS = (SESSIONS, STEPS, FLAGS, GAPS, COVERAGE_DAYS)
+View = TypeVar("View", SessionView, FlagView, GapView, DayView)
 BATCH = 500
 IDLE_SECONDS = 0.2
 RETRY_SECONDS = 1.0
@@ -67,7 +71,7 @@ def project_all(database: Database) -> int:
 def reproject(database: Database) -> int:
     """Throw the projections away and make them again; return how many records."""
     with database.write() as connection:
-        for table in (SESSIONS, STEPS, FLAGS):
+        for table in PROJECTIONS:
             connection.execute(delete(table))
         connection.execute(update(NODES).values(projected_sent=0))
     return project_all(database)
@@ -84,10 +88,7 @@ def _project_node(database: Database, node: str) -> int:
             .order_by(RECORDS.c.sent_sequence)
             .limit(BATCH)
         ).all()
-        views = Views(
-            load_session=lambda session: _load_session(connection, node, session),
-            load_flag=lambda code, subject: _load_flag(connection, node, code, subject),
-        )
+        views = _views(connection, node)
         for row in rows:
             _fold(fact_of(row), views)
         _save(connection, node, views)
@@ -126,33 +127,34 @@ def fact_of(row: Row[*tuple[Any, ...]]) -> Fact:
     )
 
 
-def _load_session(connection: Connection, node: str, session: str) -> SessionView | None:
-    row = connection.execute(
-        select(SESSIONS).where(SESSIONS.c.node == node, SESSIONS.c.session == session)
-    ).one_or_none()
-    return None if row is None else SessionView(**_fields(row, SessionView))
+def _views(connection: Connection, node: str) -> Views:
+    """Return views of a node that load what they touch."""
 
+    def load(table: Table, view: type[View], **key: str) -> View | None:
+        query = select(table).where(table.c.node == node)
+        for column, value in key.items():
+            query = query.where(table.c[column] == value)
+        row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return view(**{item.name: row._mapping[item.name] for item in fields(view)})
 
-def _load_flag(connection: Connection, node: str, code: str, subject: str) -> FlagView | None:
-    row = connection.execute(
-        select(FLAGS).where(FLAGS.c.node == node, FLAGS.c.code == code, FLAGS.c.subject == subject)
-    ).one_or_none()
-    return None if row is None else FlagView(**_fields(row, FlagView))
-
-
-def _fields(row: Row[*tuple[Any, ...]], view: type[SessionView] | type[FlagView]) -> dict[str, Any]:
-    return {item.name: row._mapping[item.name] for item in fields(view)}
+    return Views(
+        load_session=lambda session: load(SESSIONS, SessionView, session=session),
+        load_flag=lambda code, subject: load(FLAGS, FlagView, code=code, subject=subject),
+        load_gap=lambda gap: load(GAPS, GapView, gap=gap),
+        load_day=lambda camera, day: load(COVERAGE_DAYS, DayView, camera=camera, day=day),
+    )
 
 
 def _save(connection: Connection, node: str, views: Views) -> None:
-    _replace(
-        connection, SESSIONS, node, ("session",),
-        [row_of(view) for view in views.sessions.values()],
-    )  # fmt: skip
-    _replace(
-        connection, FLAGS, node, ("code", "subject"),
-        [row_of(view) for view in views.flags.values()],
-    )  # fmt: skip
+    for table, key, found in (
+        (SESSIONS, ("session",), views.sessions),
+        (FLAGS, ("code", "subject"), views.flags),
+        (GAPS, ("gap",), views.gaps),
+        (COVERAGE_DAYS, ("camera", "day"), views.days),
+    ):
+        _replace(connection, table, node, key, [row_of(view) for view in found.values()])
     steps = [
         {
             "agency": fact.agency, "pharmacy": fact.pharmacy, "node": fact.node,

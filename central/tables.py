@@ -69,6 +69,7 @@ class Node(Tenant, Base):
     projected_sent: Mapped[int] = mapped_column(default=0)
     last_seen: Mapped[int | None]
     status: Mapped[str | None] = mapped_column(Text)
+    status_received_at: Mapped[int | None]
 
 
 class StoredRecord(Tenant, Base):
@@ -183,7 +184,8 @@ class Gap(Tenant, Base):
 
 
 class CoverageDay(Tenant, Base):
-    """Owed and covered footage of one camera on one day (Asia/Shanghai), from its summaries."""
+    """Owed and covered footage of one camera on one day (Asia/Shanghai), from its summaries;
+    nothing is known of it after `known_until`."""
 
     __tablename__ = "coverage_days"
     __table_args__ = (Index(None, "day"),)
@@ -191,6 +193,7 @@ class CoverageDay(Tenant, Base):
     camera: Mapped[str] = mapped_column(CODE, primary_key=True)
     day: Mapped[str] = mapped_column(String(10), primary_key=True)
     scene_role: Mapped[str]
+    known_until: Mapped[int]
     owed_ms: Mapped[int]
     covered_ms: Mapped[int]
     segments: Mapped[int]

@@ -258,7 +258,11 @@ def _store_status(connection: Connection, node: NodeState, status: wire.Status, 
     connection.execute(
         update(NODES)
         .where(NODES.c.node == node.node)
-        .values(status=json.dumps(status.model_dump(mode="json")), last_seen=now)
+        .values(
+            status=json.dumps(status.model_dump(mode="json")),
+            status_received_at=now,
+            last_seen=now,
+        )
     )
 
 

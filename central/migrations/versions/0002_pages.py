@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("camera", sa.String(length=64), nullable=False),
         sa.Column("day", sa.String(length=10), nullable=False),
         sa.Column("scene_role", sa.String(length=64), nullable=False),
+        sa.Column("known_until", sa.BigInteger(), nullable=False),
         sa.Column("owed_ms", sa.BigInteger(), nullable=False),
         sa.Column("covered_ms", sa.BigInteger(), nullable=False),
         sa.Column("segments", sa.BigInteger(), nullable=False),
@@ -92,6 +93,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("token_sha256", name=op.f("pk_sign_ins")),
     )
     op.create_index(op.f("ix_sign_ins_account"), "sign_ins", ["account"], unique=False)
+    op.add_column("nodes", sa.Column("status_received_at", sa.BigInteger(), nullable=True))
     op.create_index(op.f("ix_flags_cleared_at_code"), "flags", ["cleared_at", "code"], unique=False)
     op.create_index(
         op.f("ix_sessions_pharmacy_opened_at"), "sessions", ["pharmacy", "opened_at"], unique=False

@@ -1,0 +1,157 @@
+"""The rows that projections make, and the views that a fold works on: values, no database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+
+from retention.records.fields import Frozen
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """A record as the fold sees it: where it stands, when, and what it says (None: unknown)."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    counter: str | None
+    sequence: int
+    kind: str
+    occurred_at: int
+    content: Frozen | None
+    session: str | None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionView:
+    """One row of `sessions`. Times are microseconds."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    session: str
+    counter: str | None
+    opened_at: int
+    closed_at: int | None = None
+    outcome: str | None = None
+    decision: str | None = None
+    decision_method: str | None = None
+    decision_reasons: str | None = None
+    proxy: int = 0
+    gate: str | None = None
+    settlement: str | None = None
+    setl_id: str | None = None
+    span_started_at: int | None = None
+    span_ended_at: int | None = None
+    owed_ms: int | None = None
+    covered_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlagView:
+    """One row of `flags`; `subject` is what it is about (a session, a gap, a record)."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    code: str
+    subject: str
+    session: str | None
+    sequence: int
+    raised_at: int
+    cleared_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapView:
+    """One row of `gaps`; open while `ended_at` is None."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    gap: str
+    camera: str
+    scene_role: str
+    started_at: int
+    ended_at: int | None
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayView:
+    """One row of `coverage_days`. Summaries told of it until `known_until`; later is unknown."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    camera: str
+    day: str
+    scene_role: str
+    known_until: int
+    owed_ms: int = 0
+    covered_ms: int = 0
+    segments: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class Views:
+    """The rows that a run of facts touches; `load_*` fetch what is known before."""
+
+    load_session: Callable[[str], SessionView | None]
+    load_flag: Callable[[str, str], FlagView | None]
+    load_gap: Callable[[str], GapView | None]
+    load_day: Callable[[str, str], DayView | None]
+    sessions: dict[str, SessionView] = field(default_factory=dict)
+    flags: dict[tuple[str, str], FlagView] = field(default_factory=dict)
+    gaps: dict[str, GapView] = field(default_factory=dict)
+    days: dict[tuple[str, str], DayView] = field(default_factory=dict)
+    steps: list[Fact] = field(default_factory=list)
+
+    def session_of(self, fact: Fact) -> SessionView:
+        """Return the session of a fact; one not seen opening begins with this fact."""
+        assert fact.session is not None  # noqa: S101 - callers checked
+        found = self.sessions.get(fact.session) or self.load_session(fact.session)
+        return found or SessionView(
+            agency=fact.agency,
+            pharmacy=fact.pharmacy,
+            node=fact.node,
+            session=fact.session,
+            counter=fact.counter,
+            opened_at=fact.occurred_at,
+        )
+
+    def raise_flag(self, fact: Fact, code: str, subject: str | None = None) -> None:
+        """Raise a flag, or raise it again when it was cleared; the first raising stays."""
+        key = (code, subject or fact.session or f"record {fact.sequence}")
+        known = self.flags.get(key) or self.load_flag(*key)
+        if known is None:
+            known = FlagView(
+                agency=fact.agency,
+                pharmacy=fact.pharmacy,
+                node=fact.node,
+                code=code,
+                subject=key[1],
+                session=fact.session,
+                sequence=fact.sequence,
+                raised_at=fact.occurred_at,
+            )
+        self.flags[key] = replace(known, cleared_at=None)
+
+    def clear_flag(self, fact: Fact, code: str, subject: str) -> None:
+        known = self.flags.get((code, subject)) or self.load_flag(code, subject)
+        if known is not None:
+            self.flags[code, subject] = replace(known, cleared_at=fact.occurred_at)
+
+    def gap(self, gap: str) -> GapView | None:
+        return self.gaps.get(gap) or self.load_gap(gap)
+
+    def day(self, camera: str, day: str) -> DayView | None:
+        return self.days.get((camera, day)) or self.load_day(camera, day)
+
+
+def row_of(view: SessionView | FlagView | GapView | DayView) -> dict[str, object]:
+    """Return a view as the values of its row."""
+    return asdict(view)
