@@ -52,7 +52,18 @@ class PairingRequest(BaseModel):
     name: Annotated[ShortText, Field(min_length=1)]
 
 
-class ConsentRequest(BaseModel):
+class ConsentTerms(BaseModel):
+    """What was agreed to, and how; of whom is said beside it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    purpose: Code
+    notice_version: Code
+    method: Code
+    operator: Code
+
+
+class ConsentRequest(ConsentTerms):
     model_config = _like(
         {
             "certificate": CERTIFICATE,
@@ -64,10 +75,6 @@ class ConsentRequest(BaseModel):
     )
 
     certificate: Certificate
-    purpose: Code
-    notice_version: Code
-    method: Code
-    operator: Code
 
 
 class ReferenceRequest(BaseModel):
@@ -108,7 +115,19 @@ class SessionRequest(BaseModel):
     claim: ClaimRequest
 
 
-class PrescriptionRequest(BaseModel):
+class PrescriptionTerms(BaseModel):
+    """A prescription without the person that it is written for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rx_no: Code
+    source: Literal["electronic", "external_paper"]
+    prescriber: Code
+    valid_until: AwareDatetime
+    document_sha256: Digest | None = None
+
+
+class PrescriptionRequest(PrescriptionTerms):
     """`patient` is whom the prescription is written for, by the document he is known with."""
 
     model_config = _like(
@@ -122,12 +141,7 @@ class PrescriptionRequest(BaseModel):
         }
     )
 
-    rx_no: Code
-    source: Literal["electronic", "external_paper"]
     patient: Certificate
-    prescriber: Code
-    valid_until: AwareDatetime
-    document_sha256: Digest | None = None
 
 
 class BasketLineRequest(BaseModel):

@@ -94,6 +94,18 @@ def read_consent(connection: sqlite3.Connection, consent: str) -> Consent | None
     )  # fmt: skip
 
 
+def standing_consent(
+    connection: sqlite3.Connection, person_ref: str, purpose: str
+) -> Consent | None:
+    """Return the newest consent of a person to a purpose that was not withdrawn."""
+    row = connection.execute(
+        "SELECT id FROM consents WHERE person_ref = ? AND purpose = ? AND withdrawn_at IS NULL"
+        " ORDER BY given_at DESC, id DESC LIMIT 1",
+        (person_ref, purpose),
+    ).fetchone()
+    return None if row is None else read_consent(connection, row["id"])
+
+
 def withdraw_consent(
     store: NodeStore, connection: sqlite3.Connection, consent: Consent, *, counter: str
 ) -> tuple[str, ...]:
