@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -27,11 +28,28 @@ class CollectorConfig(Frozen):
 
 
 class WebConfig(Frozen):
-    """[web]: the HTTP API. `admin_token_sha256` replaces the token made at first start."""
+    """[web]: the API and the pages. `admin_token_sha256` replaces the token made at first start;
+    `public_url` is the address that browsers use when a proxy stands before us."""
 
     host: str = "127.0.0.1"
     port: Port = 7321
     admin_token_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/\s?#@]+$")] | None = None
+    sign_in_hours: Annotated[float, Field(gt=0, le=24)] = 12.0
+    idle_minutes: Annotated[float, Field(ge=1, le=720)] = 60.0
+
+    @property
+    def sign_in_lasts(self) -> timedelta:
+        return timedelta(hours=self.sign_in_hours)
+
+    @property
+    def idle(self) -> timedelta:
+        return timedelta(minutes=self.idle_minutes)
+
+    @property
+    def over_tls(self) -> bool:
+        """Say whether browsers reach us over TLS only, so that cookies may insist on it."""
+        return self.public_url is not None and self.public_url.startswith("https://")
 
 
 class FootageConfig(Frozen):

@@ -2,35 +2,65 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from urllib.parse import urlsplit
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.routing import Match
 
+from central.pages.kit import kit_of, page_kit
+
+# isort: split
+# The pages may take kit_of from here; so it comes before them.
+from central.pages import signing_in
+from central.pages.signed_in import SAFE_METHODS, PasswordNeeded, SignInNeeded
+from central.web.problems import problem_json
 from central.web.state import WebState
-from retention.pages.kit import PageKit
+from retention.pages.kit import local_path, wants_html
+from retention.terms.problems import Problem
 
-HERE = Path(__file__).parent
-
-
-def page_kit(state: WebState) -> PageKit:
-    """Return central's templates and assets."""
-    return PageKit(
-        templates=HERE / "templates",
-        assets=(HERE / "assets",),
-        clock=state.clock,
-        brand=("佐证 · 复核中心", "Countersight central"),
-    )
-
-
-def kit_of(request: Request) -> PageKit:
-    """Return the kit that `install_pages` put there."""
-    found = request.app.state.pages
-    if not isinstance(found, PageKit):
-        raise TypeError("install_pages was not called")
-    return found
+__all__ = ["install_pages", "kit_of"]
 
 
 def install_pages(app: FastAPI, state: WebState) -> None:
     """Add the pages to the application."""
     app.state.pages = page_kit(state)
     app.include_router(app.state.pages.router())
+    app.add_exception_handler(SignInNeeded, _on_sign_in_needed)
+    app.add_exception_handler(PasswordNeeded, _on_password_needed)
+    app.include_router(signing_in.router)
+
+
+async def _on_sign_in_needed(request: Request, exc: Exception) -> Response:
+    if not isinstance(exc, SignInNeeded):
+        raise exc
+    unsafe = request.method not in SAFE_METHODS
+    where = signing_in.address(_page_of(request), expired=exc.expired, unsaved=unsafe)
+    return _go(request, where, Problem(401, "UNAUTHENTICATED"))
+
+
+async def _on_password_needed(request: Request, exc: Exception) -> Response:
+    if not isinstance(exc, PasswordNeeded):
+        raise exc
+    return _go(request, "/password", Problem(403, "PASSWORD_CHANGE_NEEDED"))
+
+
+def _go(request: Request, where: str, problem: Problem) -> Response:
+    """Lead a person on: a page by a redirect, htmx by its header, a player or script by words."""
+    if "hx-request" in request.headers:
+        return Response(status_code=problem.status, headers={"HX-Redirect": where})
+    if wants_html(request):
+        return RedirectResponse(where, 303)
+    return problem_json(request, problem)
+
+
+def _page_of(request: Request) -> str:
+    """Return the address of the page that a person was on, to come back to."""
+    shown = request.headers.get("hx-current-url")
+    if shown is not None:
+        parts = urlsplit(shown)
+        return local_path(f"{parts.path}?{parts.query}" if parts.query else parts.path)
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    as_page = {**request.scope, "method": "GET"}
+    shows = any(route.matches(as_page)[0] is Match.FULL for route in request.app.routes)
+    return path if shows else "/"

@@ -74,9 +74,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def _problem(
+def problem_json(
     request: Request, problem: Problem, headers: dict[str, str] | None = None
 ) -> JSONResponse:
+    """Answer a program."""
     if problem.status == 401:
         headers = {"WWW-Authenticate": "Bearer"}
     return JSONResponse(
@@ -87,7 +88,7 @@ def _problem(
 async def _on_refusal(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, Refusal):
         raise exc
-    return _problem(request, exc.problem)
+    return problem_json(request, exc.problem)
 
 
 async def _on_invalid(request: Request, exc: Exception) -> Response:
@@ -95,7 +96,7 @@ async def _on_invalid(request: Request, exc: Exception) -> Response:
         raise exc
     error = exc.errors()[0]
     field = ".".join(str(part) for part in error["loc"])
-    return _problem(request, Problem(422, "INVALID_REQUEST", f"{field}: {error['msg']}"[:500]))
+    return problem_json(request, Problem(422, "INVALID_REQUEST", f"{field}: {error['msg']}"[:500]))
 
 
 async def _on_http(request: Request, exc: Exception) -> Response:
@@ -103,14 +104,16 @@ async def _on_http(request: Request, exc: Exception) -> Response:
         raise exc
     code = _CODES.get(exc.status_code, "INVALID_REQUEST")
     problem = Problem(exc.status_code, code, str(exc.detail))
-    return _problem(request, problem, dict(exc.headers or {}))
+    return problem_json(request, problem, dict(exc.headers or {}))
 
 
 async def _on_database(request: Request, exc: Exception) -> Response:
     log.error("database_unavailable", reason=str(exc))
-    return _problem(request, Problem(503, "STORAGE_UNAVAILABLE", "the database is not available"))
+    return problem_json(
+        request, Problem(503, "STORAGE_UNAVAILABLE", "the database is not available")
+    )
 
 
 async def _on_fault(request: Request, exc: Exception) -> Response:
     log.error("request_failed", path=request.url.path, error=type(exc).__name__)
-    return _problem(request, Problem(500, "INTERNAL_ERROR", "central failed; see its log"))
+    return problem_json(request, Problem(500, "INTERNAL_ERROR", "central failed; see its log"))

@@ -1,6 +1,7 @@
 """What every request may use, and how requests are let in.
 
-One administrator token for now; only its SHA-256 is held and compared in constant time.
+The API takes the administrator's token, of which only the SHA-256 is held and compared in constant
+time; the pages take sign-ins (central/pages/signed_in.py).
 """
 
 from __future__ import annotations
@@ -13,17 +14,16 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 
+from central.access import write_access
 from central.config import CentralConfig
 from central.database import Database
 from central.keys import CentralKeys
-from central.tables import Access, table_of
 from retention.records.clock import Clock, to_micros
 from retention.records.ids import IdSource
 from retention.terms.problems import Problem, Refusal
 
-ACCESS = table_of(Access)
 MAX_REASON = 200  # characters, as the column
 _bearer = HTTPBearer(auto_error=False, description="The token in DATA/admin.token")
 
@@ -93,17 +93,15 @@ def record_access(
     reason: str | None = None,
 ) -> None:
     """Write who did what, why and when, in the caller's transaction (invariant 10)."""
-    tenant = {"agency": None, "pharmacy": None, "node": None, **(owner or {})}
-    connection.execute(
-        insert(ACCESS).values(
-            id=state.ids.new(),
-            at=state.now(),
-            actor=actor.name,
-            action=action,
-            subject=subject[:200],
-            reason=reason or actor.reason or "not given",
-            **tenant,
-        )
+    write_access(
+        connection,
+        state.ids,
+        state.now(),
+        actor=actor.name,
+        action=action,
+        subject=subject,
+        reason=reason or actor.reason,
+        owner=owner,
     )
 
 
