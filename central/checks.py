@@ -122,7 +122,7 @@ def _check_tree(
             f"{name} has another root",
         )
         # (2) node and central signed this very tree
-        _check_signatures(row, bytes.fromhex(node.signing_key), central_key, name)
+        check_signatures(row, bytes.fromhex(node.signing_key), central_key, name)
         # (3) as many records are held as it counts
         sent_count = row.sent_count
         require(
@@ -138,7 +138,8 @@ def _check_tree(
     return roots
 
 
-def _check_signatures(row: AnyRow, signing_key: bytes, central_key: bytes, name: str) -> None:
+def check_signatures(row: AnyRow, signing_key: bytes, central_key: bytes, name: str) -> None:
+    """Check that node and central signed a checkpoint row as it stands. Raises CheckFailed."""
     try:
         signed = SignedCheckpoint.model_validate_json(row.body)
         seen = SignedCountersignature.model_validate_json(row.countersigned)

@@ -45,12 +45,13 @@ def check_footage(connection: Connection, node: str, root: Path, roots: Mapping[
         require(row.path == str(path.relative_to(root)), f"{name}: its row names {row.path}")
         require(path.is_file(), f"{name}: {path} is missing")
         if row.state == "accepted":
-            _check_record(row, roots, name)
-            _check_file(path, row, name)
+            check_record(row, roots, name)
+            check_file(path, row, name)
     return len(accepted)
 
 
-def _check_record(row: Row[*tuple[Any, ...]], roots: Mapping[int, bytes], name: str) -> None:
+def check_record(row: Row[*tuple[Any, ...]], roots: Mapping[int, bytes], name: str) -> None:
+    """Check a segment's record against row and tree. Raises CheckFailed, RecordsError."""
     # (1) the record is covered by an acknowledged tree
     require(row.tree_size in roots, f"{name}: no checkpoint {row.tree_size}")
     verify_inclusion(
@@ -72,7 +73,8 @@ def _check_record(row: Row[*tuple[Any, ...]], roots: Mapping[int, bytes], name: 
     require(said == held, f"{name}: its row is not what its record says")
 
 
-def _check_file(path: Path, row: Row[*tuple[Any, ...]], name: str) -> None:
+def check_file(path: Path, row: Row[*tuple[Any, ...]], name: str) -> None:
+    """Check that a file is the one its row describes. Raises CheckFailed, OSError."""
     sha256, chunks, size = hashlib.sha256(), Frontier(), 0
     with path.open("rb") as file:
         while content := file.read(CHUNK_BYTES):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert
+from sqlalchemy import Connection, Row, insert, select
 
 from central.config import FootageConfig
 from central.tables import CommandRow, table_of
@@ -30,7 +30,7 @@ def issue(
     now: int,
 ) -> FootageCommand:
     """Sign and store a command for the owed span of a session."""
-    started_at, ended_at = _span(session, config, now)
+    started_at, ended_at = span_of(session, config, now)
     expires_at = from_micros(now) + timedelta(seconds=config.command_seconds)
     command = FootageCommand(
         command=command_id,
@@ -62,7 +62,23 @@ def issue(
     return command
 
 
-def _span(session: Row[*tuple[Any, ...]], config: FootageConfig, now: int) -> tuple[int, int]:
+def under_way(connection: Connection, node: str, session: str, now: int) -> str | None:
+    """Return the id of a command for this session that still waits for its answer."""
+    found: str | None = connection.execute(
+        select(COMMANDS.c.command)
+        .where(
+            COMMANDS.c.node == node,
+            COMMANDS.c.session == session,
+            COMMANDS.c.concluded_at.is_(None),
+            COMMANDS.c.expires_at > now,
+        )
+        .order_by(COMMANDS.c.issued_at.desc())
+        .limit(1)
+    ).scalar_one_or_none()
+    return found
+
+
+def span_of(session: Row[*tuple[Any, ...]], config: FootageConfig, now: int) -> tuple[int, int]:
     """Return the span the node itself called owed, or the configured one around the session."""
     if session.span_started_at is not None and session.span_ended_at is not None:
         return session.span_started_at, session.span_ended_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, select
@@ -23,7 +24,7 @@ from central.tables import (
     table_of,
 )
 from central.web import views
-from retention.records.clock import from_micros, to_text
+from retention.records.clock import from_micros, from_text, to_micros, to_text
 
 NODES, RECORDS, SESSIONS = table_of(Node), table_of(StoredRecord), table_of(Session)
 STEPS, FLAGS, ACCESS = table_of(Step), table_of(Flag), table_of(Access)
@@ -38,6 +39,10 @@ def moment(micros: int) -> str:
 
 def maybe(micros: int | None) -> str | None:
     return None if micros is None else moment(micros)
+
+
+def micros(text: str) -> int:
+    return to_micros(from_text(text))
 
 
 def nodes(connection: Connection, node: str | None = None) -> list[views.NodeView]:
@@ -123,19 +128,17 @@ def sessions(
         query = query.where(has_flag if flagged else ~has_flag)
     rows = connection.execute(query.order_by(SESSIONS.c.session).limit(limit)).all()
     return views.SessionList(
-        sessions=[_summary(connection, row) for row in rows],
+        sessions=_summaries(connection, rows),
         next_after=rows[-1].session if len(rows) == limit else None,
     )
 
 
-def session_row(connection: Connection, session: str) -> AnyRow | None:
-    """Return the row of a session; the one seen first, should two nodes use one id."""
-    return connection.execute(
-        select(SESSIONS)
-        .where(SESSIONS.c.session == session)
-        .order_by(SESSIONS.c.opened_at, SESSIONS.c.node)
-        .limit(1)
-    ).one_or_none()
+def session_rows(connection: Connection, session: str, node: str | None = None) -> list[AnyRow]:
+    """Return the rows of a session id, of one node or of all: two nodes may use the same id."""
+    query = select(SESSIONS).where(SESSIONS.c.session == session).order_by(SESSIONS.c.node)
+    if node is not None:
+        query = query.where(SESSIONS.c.node == node)
+    return list(connection.execute(query))
 
 
 def session_in_full(connection: Connection, row: AnyRow) -> views.SessionView:
@@ -159,7 +162,7 @@ def session_in_full(connection: Connection, row: AnyRow) -> views.SessionView:
     ]
     last = {step.kind: step.payload for step in steps}
     return views.SessionView(
-        summary=_summary(connection, row),
+        summary=_summaries(connection, [row])[0],
         steps=steps,
         receipt=last.get("identity.decided"),
         authorisation=last.get("session.authorised"),
@@ -213,41 +216,51 @@ def access(connection: Connection, after: str | None, limit: int) -> views.Acces
     )  # fmt: skip
 
 
-def _summary(connection: Connection, row: AnyRow) -> views.SessionSummary:
-    flags = connection.execute(
+def flags_of(
+    connection: Connection, rows: Sequence[AnyRow]
+) -> dict[tuple[str, str], list[views.FlagEntry]]:
+    """Return the flags of some sessions by (node, session), raised and cleared, in one question."""
+    found: dict[tuple[str, str], list[views.FlagEntry]] = {
+        (row.node, row.session): [] for row in rows
+    }
+    query = (
         select(FLAGS)
-        .where(FLAGS.c.node == row.node, FLAGS.c.session == row.session)
+        .where(FLAGS.c.session.in_([row.session for row in rows]))
         .order_by(FLAGS.c.sequence, FLAGS.c.code)
     )
-    return views.SessionSummary(
-        session=row.session,
-        agency=row.agency,
-        pharmacy=row.pharmacy,
-        node=row.node,
-        counter=row.counter,
-        opened_at=moment(row.opened_at),
-        closed_at=maybe(row.closed_at),
-        outcome=row.outcome,
-        decision=row.decision,
-        decision_method=row.decision_method,
-        decision_reasons=row.decision_reasons.split(",") if row.decision_reasons else [],
-        proxy=bool(row.proxy),
-        gate=row.gate,
-        settlement=row.settlement,
-        setl_id=row.setl_id,
-        owed_ms=row.owed_ms,
-        covered_ms=row.covered_ms,
-        flags=[
-            views.FlagEntry(
-                code=flag.code,
-                subject=flag.subject,
-                sequence=flag.sequence,
-                raised_at=moment(flag.raised_at),
-                cleared_at=maybe(flag.cleared_at),
+    for flag in connection.execute(query):
+        if (flag.node, flag.session) in found:
+            found[flag.node, flag.session].append(
+                views.FlagEntry(
+                    code=flag.code,
+                    subject=flag.subject,
+                    sequence=flag.sequence,
+                    raised_at=moment(flag.raised_at),
+                    cleared_at=maybe(flag.cleared_at),
+                )
             )
-            for flag in flags
-        ],
-    )
+    return found
+
+
+_AS_STORED = (
+    "session", "agency", "pharmacy", "node", "counter", "outcome", "decision", "decision_method",
+    "gate", "settlement", "setl_id", "owed_ms", "covered_ms",
+)  # fmt: skip
+
+
+def _summaries(connection: Connection, rows: Sequence[AnyRow]) -> list[views.SessionSummary]:
+    flags = flags_of(connection, rows)
+    return [
+        views.SessionSummary(
+            **{name: row._mapping[name] for name in _AS_STORED},
+            opened_at=moment(row.opened_at),
+            closed_at=maybe(row.closed_at),
+            decision_reasons=row.decision_reasons.split(",") if row.decision_reasons else [],
+            proxy=bool(row.proxy),
+            flags=flags[row.node, row.session],
+        )
+        for row in rows
+    ]
 
 
 def _segments(connection: Connection, command: str) -> list[views.SegmentView]:

@@ -15,7 +15,8 @@ from retention.records.fields import Code, Id
 from retention.terms.problems import Problem, Refusal
 
 router = APIRouter(prefix="/v1", tags=["sessions"], responses=responses())
-UNKNOWN = responses({404: "SESSION_UNKNOWN"})
+UNKNOWN = responses({404: "SESSION_UNKNOWN", 409: "SESSION_AMBIGUOUS"})
+NodeQuery = Annotated[Code | None, Query(description="needed when several nodes have this id")]
 SessionPath = Annotated[Id, Path(examples=["01900000-0000-7000-8000-000000000001"])]
 
 
@@ -38,20 +39,26 @@ def list_sessions(
 
 
 @router.get("/sessions/{session}", responses=UNKNOWN)
-def read_session(state: State, actor: Admin, session: SessionPath) -> views.SessionView:
+def read_session(
+    state: State, actor: Admin, session: SessionPath, node: NodeQuery = None
+) -> views.SessionView:
     """Read one session in full: steps, receipt, settlement, coverage, footage."""
     with state.database.write() as connection:
-        row = _opened(state, connection, actor, session, "session.read")
+        row = _opened(state, connection, actor, session, node, "session.read")
         return queries.session_in_full(connection, row)
 
 
 @router.post("/sessions/{session}/footage", status_code=202, responses=UNKNOWN)
 def ask_for_footage(
-    state: State, actor: Admin, session: SessionPath, asked: views.FootageRequest
+    state: State,
+    actor: Admin,
+    session: SessionPath,
+    asked: views.FootageRequest,
+    node: NodeQuery = None,
 ) -> views.FootageView:
     """Ask the node for the session's footage; the answer tells how far each command is."""
     with state.database.write() as connection:
-        row = _opened(state, connection, actor, session, "footage.ask", asked.reason)
+        row = _opened(state, connection, actor, session, node, "footage.ask", asked.reason)
         issue(
             connection,
             row,
@@ -67,10 +74,12 @@ def ask_for_footage(
 
 
 @router.get("/sessions/{session}/footage", responses=UNKNOWN)
-def read_footage(state: State, actor: Admin, session: SessionPath) -> views.FootageView:
+def read_footage(
+    state: State, actor: Admin, session: SessionPath, node: NodeQuery = None
+) -> views.FootageView:
     """Show each command and each segment: digest, proof, verified or why not."""
     with state.database.write() as connection:
-        row = _opened(state, connection, actor, session, "footage.read")
+        row = _opened(state, connection, actor, session, node, "footage.read")
         return queries.footage(connection, row.node, session)
 
 
@@ -92,13 +101,20 @@ def _opened(
     connection: Connection,
     actor: Actor,
     session: str,
+    node: str | None,
     action: str,
     reason: str | None = None,
 ) -> Row[*tuple[Any, ...]]:
-    """Find a session and write down that it was looked at. Raises Refusal (404)."""
-    row = queries.session_row(connection, session)
-    if row is None:
+    """Find a session and write down that it was looked at. Raises Refusal (404; 409 when several
+    nodes have it and none is named: a node cannot put its session in another's place)."""
+    rows = queries.session_rows(connection, session, node)
+    if not rows:
         raise Refusal(Problem(404, "SESSION_UNKNOWN", f"no session {session}"))
+    if len(rows) > 1:
+        nodes = [row.node for row in rows]
+        detail = f"name the node: ?node={' or '.join(nodes)}"[:500]
+        raise Refusal(Problem(409, "SESSION_AMBIGUOUS", detail, {"nodes": nodes}))
+    (row,) = rows
     owner = {"agency": row.agency, "pharmacy": row.pharmacy, "node": row.node}
     record_access(state, connection, actor, action, f"session {session}", owner, reason)
     return row

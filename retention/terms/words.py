@@ -82,6 +82,30 @@ FLAGS: Words = {
     "INCIDENT": ("节点异常", "Incident at the node"),
     "CLOCK_JUMPED": ("时钟跳变", "The clock jumped"),
 }
+FOOTAGE_ANSWERS: Words = {
+    "NOT_SIMULATED": ("真实摄像头的录像暂不上传", "footage of real cameras is not uploaded yet"),
+    "NO_SUCH_CAMERA": ("节点没有这一摄像头", "the node has no such camera"),
+    "NO_FOOTAGE": ("节点没有这一时段的录像", "the node has no footage of that time"),
+    "TOO_MANY_SEGMENTS": ("这一时段的录像段过多", "too many segments in that time"),
+    "FILE_UNREADABLE": ("节点上的录像文件无法读取", "a file at the node cannot be read"),
+    "FILE_TOO_SHORT": ("节点上的录像文件不完整", "a file at the node is too short"),
+    "EXPIRED": ("调取已过期", "the request expired"),
+    "BAD_SIGNATURE": ("节点不认可中心的签名", "the node did not accept central's signature"),
+    "OTHER_NODE": ("调取发给了另一节点", "the request was for another node"),
+    "RECORD_MISMATCH": ("录像记录前后不一致", "the segment's record is not the one held"),
+    "NOT_ASKED_FOR": ("送来的不是所调取的录像", "what came was not asked for"),
+    "BYTES_MISMATCH": ("录像长度与记录不符", "the length is not the record's"),
+    "TOO_LONG": ("录像长度与记录不符", "the length is not the record's"),
+    "SHA256_MISMATCH": ("录像内容与记录不符", "the content is not the record's"),
+    "CHUNK_ROOT_MISMATCH": ("录像内容与记录不符", "the content is not the record's"),
+    "FILE_MISSING": ("文件已不在复核中心", "the file is no longer at central"),
+    "FILE_CHANGED": ("文件内容与记录不符", "the file is not the one its record describes"),
+    "RECORD_CHANGED": ("记录不在存证树中，或与数据库不符", "the record is not in the proven tree"),
+    "CHECKPOINT_CHANGED": ("存证签名不成立", "the checkpoint's signatures do not hold"),
+    "CHECKPOINT_UNKNOWN": ("没有相应的存证", "no checkpoint covers it"),
+    "PROOF_REJECTED": ("存证证明不成立", "the proof does not hold"),
+    "STORAGE_UNAVAILABLE": ("复核中心磁盘无法写入", "central could not write its disk"),
+}
 TABLES: dict[str, Words] = {
     "role": SCENE_ROLES,
     "cause": GAP_CAUSES,
@@ -91,6 +115,7 @@ TABLES: dict[str, Words] = {
     "certificate": CERTIFICATES,
     "document": DOCUMENTS,
     "flag": FLAGS,
+    "footage": FOOTAGE_ANSWERS,
 }
 
 
