@@ -12,6 +12,7 @@ from central import days
 from central.projector import project_all, reproject
 from retention.records import payloads as p
 from retention.records.clock import from_text, to_micros
+from retention.records.fields import Frozen
 from retention.store.log import append
 from tests.central.wirekit import TestCentral, TestNode, settle
 from tests.golden.samples import SAMPLES, T0, T1, A, B, C
@@ -43,7 +44,7 @@ def summary(start: str, end: str, owed: int, covered: int, **more: object) -> p.
 
 
 @st.composite
-def footage_facts(draw: st.DrawFn) -> p.Frozen:
+def footage_facts(draw: st.DrawFn) -> Frozen:
     """Gaps opened, closed and told again; summaries in any order, over midnight, told again."""
     gap = {
         "gap": draw(st.sampled_from((A, B, C))), "camera": "counter-1", "scene_role": "purchase",
@@ -67,7 +68,7 @@ def footage_facts(draw: st.DrawFn) -> p.Frozen:
 )
 @given(steps=st.lists(st.sampled_from(SAMPLES) | footage_facts(), min_size=1, max_size=12))
 def test_fresh_projection_equals_the_incremental_one(
-    central: TestCentral, node: TestNode, steps: list[p.Frozen]
+    central: TestCentral, node: TestNode, steps: list[Frozen]
 ) -> None:
     for step in steps:
         with node.store.write() as connection:
@@ -79,7 +80,19 @@ def test_fresh_projection_equals_the_incremental_one(
     assert rows(central) == before
 
 
-def add(node: TestNode, central: TestCentral, *facts: p.Frozen) -> dict[str, object]:
+def test_projecting_again_leaves_nothing_of_what_was_there(
+    node: TestNode, central: TestCentral
+) -> None:
+    add(node, central, *SAMPLES)
+    before = rows(central)
+    with central.database.write() as connection:
+        for table in TABLES:
+            connection.exec_driver_sql(f"UPDATE {table} SET node = 'node-z'")  # noqa: S608
+    reproject(central.database)
+    assert rows(central) == before
+
+
+def add(node: TestNode, central: TestCentral, *facts: Frozen) -> dict[str, object]:
     """Append facts, project them, and return flag code -> cleared_at."""
     with node.store.write() as connection:
         for fact in facts:
@@ -148,6 +161,10 @@ def test_closed_gap_stays_as_it_was_closed(node: TestNode, central: TestCentral)
     assert gaps(central) == [(A, T0_US, T1_US, "unknown")]
 
 
+def test_late_telling_of_a_closed_gap_raises_no_flag(node: TestNode, central: TestCentral) -> None:
+    assert add(node, central, OPENED, CLOSED, OPENED)["GAP_OPEN"] is not None
+
+
 def test_gap_told_open_twice_keeps_its_first_telling(node: TestNode, central: TestCentral) -> None:
     again = OPENED.model_copy(update={"cause": p.GapCause.DISK_FAILED})
     add(node, central, OPENED, again)
@@ -192,6 +209,15 @@ def test_same_summary_again_changes_nothing(node: TestNode, central: TestCentral
     assert rows(central)["coverage_days"] == before
 
 
+def test_hour_told_again_after_an_earlier_one_counts_once(
+    node: TestNode, central: TestCentral
+) -> None:
+    late = summary("2026-01-01T17:00:00", "2026-01-01T18:00:00", 3_600_000, 1_800_000)
+    early = summary("2026-01-01T16:00:00", "2026-01-01T16:30:00", 1_800_000, 1_800_000)
+    add(node, central, late, early, late)
+    assert coverage(central)["2026-01-02"] == (3_600_000, 1_800_000, 60, 450_000_000)
+
+
 def test_only_the_new_part_of_an_overlapping_summary_counts(
     node: TestNode, central: TestCentral
 ) -> None:
@@ -207,6 +233,7 @@ IMPOSSIBLE = {
     "owes more than its span": summary("2026-01-01T17:00:00", "2026-01-01T18:00:00", 3_600_002, 0),
     "covers more than it owes": summary("2026-01-01T17:00:00", "2026-01-01T18:00:00", 5, 6),
     "ends before it begins": summary("2026-01-01T18:00:00", "2026-01-01T17:00:00", 0, 0),
+    "has no length": summary("2026-01-01T18:00:00", "2026-01-01T18:00:00", 0, 0),
     "is endless": summary("2026-01-01T17:00:00", "2027-01-01T17:00:00", 5, 5),
     "is of no year": summary("9999-12-31T22:00:00", "9999-12-31T23:00:00", 5, 5),
     "has no calendar": summary("2026-13-01T17:00:00", "2026-13-01T18:00:00", 5, 5),
