@@ -130,8 +130,15 @@ def curve_public_key(keys: KeyDirectory) -> str:
 def _pair(wanted: argparse.Namespace, config: EdgeConfig) -> int:
     with closing(config.open_store()) as store:
         code = pairing.new_code(store, wanted.counter, SystemClock())
-    found = {"counter": wanted.counter, "code": code}
-    lines = [f"柜台 {wanted.counter} 的配对码 / pairing code of counter {wanted.counter}: {code}"]
+    from edge.terminal.qr import pairing_console, pairing_link
+
+    link = pairing_link(config, code)
+    found = {"counter": wanted.counter, "code": code, "link": link}
+    lines = [
+        f"柜台 {wanted.counter} 的配对码 / pairing code of counter {wanted.counter}: {code}",
+        f"十分钟内在终端打开或扫码 / open or scan it at the terminal within ten minutes: {link}",
+        pairing_console(link),
+    ]
     if config.terminal.lan_host is not None:
         from edge.terminal.process import tls_folder  # the web server: not for every command
         from edge.terminal.tls import ensure_certificate

@@ -15,6 +15,8 @@ from edge.config import EdgeConfig
 from edge.platform.port import SettlementPort
 from edge.session.service import SessionService
 from edge.session.settling import Settler
+from edge.terminal.live import LiveView
+from edge.terminal.pages.live_routes import live_router
 from edge.terminal.pairing import terminal_of
 from edge.terminal.parts import Parts
 from edge.terminal.problems import PROBLEM_SCHEMA, install
@@ -39,6 +41,7 @@ def create_app(
     config: EdgeConfig,
     settlement: SettlementPort | None = None,
     verifier_answers: Callable[[], bool] = lambda: True,
+    live: LiveView | None = None,
 ) -> FastAPI:
     """Return the application. `app.state.settler` is there when a settlement port is."""
     service = SessionService(store, keys.signer(), config)
@@ -50,6 +53,7 @@ def create_app(
         settler=Settler(service, settlement) if settlement is not None else None,
         config=config,
         person_key=keys.secret("person"),
+        live=live,
     )
     app = FastAPI(
         title="Countersight terminal API",
@@ -60,6 +64,7 @@ def create_app(
     )
     for router in (people_router, sessions_router, decisions_router, settlement_router):
         app.include_router(router(parts))
+    app.include_router(live_router(parts))
     _add_health(app, parts)
     install(app)
     app.add_middleware(Guard, find_terminal=lambda token: terminal_of(store, token))

@@ -15,9 +15,11 @@ from edge.config import EdgeConfig
 from edge.session.service import Caller, SessionService
 from edge.session.settling import Settler
 from edge.session.state import SessionState
+from edge.terminal.live import LiveView
 from edge.terminal.models import Certificate
 from edge.terminal.people import person_ref
 from edge.terminal.views import SessionView, session_view
+from edge.uplink.status import DailyBytes
 from edge.verifier.protocol import Verifier
 from retention.store.database import NodeStore
 
@@ -55,6 +57,12 @@ class Parts:
     # One person at a time is looked at by one camera.
     camera: threading.Lock = field(default_factory=threading.Lock)
     metrics: Metrics = field(default_factory=Metrics)
+    # What the verifier shows of a running attempt; None where no verifier process publishes.
+    live: LiveView | None = None
+    daily: DailyBytes = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "daily", DailyBytes(self.config, self.store))
 
     def ref_of(self, certificate: Certificate) -> str:
         """Return the person_ref of a document; its number goes no further."""

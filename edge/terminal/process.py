@@ -25,6 +25,8 @@ from edge.process import ProcessContext
 from edge.session.settling import Settler
 from edge.terminal.app import create_app
 from edge.terminal.http import CounterProtocol
+from edge.terminal.live import LiveView
+from edge.terminal.qr import ADDRESS_FILE, LOOPBACK
 from edge.terminal.tls import ensure_certificate
 from edge.verifier.client import VerifierClient
 from retention.durable import write_durably
@@ -33,10 +35,8 @@ from retention.store.database import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-LOOPBACK = "127.0.0.1"
 STEP_SECONDS = 0.5
 STOP_SECONDS = 5.0
-ADDRESS_FILE = "terminal.json"
 
 
 class PortInUse(SystemExit):
@@ -54,6 +54,7 @@ def run(context: ProcessContext) -> None:
     store = config.open_store()
     try:
         verifier = VerifierClient(config.socket("verifier"), context=zmq_context, stop=context.stop)
+        live = LiveView(store.clock)
         app = create_app(
             store=store,
             verifier=verifier,
@@ -61,10 +62,12 @@ def run(context: ProcessContext) -> None:
             config=config,
             settlement=_platform(config),
             verifier_answers=verifier.answers,
+            live=live,
         )
         servers = [_server(app, config, ordinal) for ordinal in range(len(listeners))]
         _publish(config, listeners)
-        _serve(app, servers, listeners, context)
+        watch = partial(live.run, zmq_context, config.socket("live"), context.stop)
+        _serve(app, servers, listeners, context, watch)
     finally:
         for listener in listeners:
             listener.close()
@@ -77,11 +80,13 @@ def _serve(
     servers: list[uvicorn.Server],
     listeners: list[socket.socket],
     context: ProcessContext,
+    watch: Callable[[], None],
 ) -> None:
     workers = [
         _Worker(partial(server.run, [listener]))
         for server, listener in zip(servers, listeners, strict=True)
     ]
+    workers.append(_Worker(watch))
     settler: Settler | None = app.state.settler
     if settler is not None:
         workers.append(_Worker(partial(_reconcile, settler, context.stop)))

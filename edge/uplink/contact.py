@@ -24,7 +24,7 @@ STALE_SECONDS = 20.0
 
 
 class Contact(Frozen):
-    """`answered_at` is when central last said anything, to this uplink process or an earlier one."""
+    """`answered_at` is when central last said anything, to this uplink or an earlier one."""
 
     connected: bool
     answered_at: Annotated[str, Field(max_length=40)] | None

@@ -60,11 +60,11 @@ def status_of(
 def _camera(
     config: EdgeConfig, camera: CameraConfig, state: uplink.CameraState, now: int
 ) -> CameraStatus:
-    last, fresh = state.last_ended_at, FRESH_SECONDS * config.recording.segment_seconds * 1_000_000
+    last = state.last_ended_at
     if state.gap_open:
         word = "down"
     else:
-        word = "recording" if last is not None and now - last < fresh else "starting"
+        word = "recording" if is_fresh(config, last, now) else "starting"
     return CameraStatus.model_validate(
         {
             "camera": camera.id,
@@ -74,3 +74,9 @@ def _camera(
             "simulated": camera.simulated,
         }
     )
+
+
+def is_fresh(config: EdgeConfig, last_ended_at: int | None, now: int) -> bool:
+    """Say whether a camera's last sealed segment (its end, microseconds) is recent enough."""
+    fresh = FRESH_SECONDS * config.recording.segment_seconds * 1_000_000
+    return last_ended_at is not None and now - last_ended_at < fresh

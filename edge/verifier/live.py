@@ -12,40 +12,22 @@ The frame that completes an attempt is not shown: nothing stands between it and 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Self
 
 import numpy as np
 import structlog
 import zmq
 from numpy.typing import NDArray
-from pydantic import Field
 
+from edge.verifier.protocol import PICTURE, STATE, LiveState
 from models.opencv import cv2
 from retention.records.clock import Clock
-from retention.records.fields import Code, Count, Frozen, Id
 
 log = structlog.get_logger()
-STATE, PICTURE = b"state", b"picture"  # topics; a picture's message is [topic, session, JPEG]
 HIGH_WATER_MARK = 4  # two looks: each is a state and perhaps a picture
 SHOW_EVERY_NS = 125_000_000
 IDLE_EVERY_NS = 1_000_000_000
 WIDTH, QUALITY = 640, 70
-
-
-class LiveState(Frozen):
-    """Where the verifier stands. `idle` is its heartbeat; the rest is of one attempt.
-
-    `instruction` is a reason code, `frames_used` of `frames_wanted` are compared, `seconds_left`
-    counts to the end of the attempt. An ended attempt says nothing of its outcome.
-    """
-
-    state: Literal["idle", "looking", "ended"]
-    session: Id | None = None
-    attempt: Count = 0
-    instruction: Code | None = None
-    frames_used: Count = 0
-    frames_wanted: Count = 0
-    seconds_left: Annotated[float, Field(ge=0, le=600)] = 0.0
 
 
 class LivePublisher:

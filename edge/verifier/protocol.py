@@ -14,6 +14,8 @@ from retention.records.fields import Code, Count, Digest, Frozen, Id, Text
 from retention.records.payloads import IdentityDecided
 
 MAX_PICTURE_BYTES = 8 * 1024 * 1024
+# Topics of the live socket: [STATE, LiveState as JSON] and [PICTURE, session, JPEG].
+STATE, PICTURE = b"state", b"picture"
 
 
 class _Request(Frozen):
@@ -72,6 +74,22 @@ class EnrolmentRefused(Frozen):
     answer: Literal["refused"] = "refused"
     code: Code
     detail: Text
+
+
+class LiveState(Frozen):
+    """Where the verifier stands. `idle` is its heartbeat; the rest is of one attempt.
+
+    `instruction` is a reason code, `frames_used` of `frames_wanted` are compared, `seconds_left`
+    counts to the end of the attempt. An ended attempt says nothing of its outcome.
+    """
+
+    state: Literal["idle", "looking", "ended"]
+    session: Id | None = None
+    attempt: Count = 0
+    instruction: Code | None = None
+    frames_used: Count = 0
+    frames_wanted: Count = 0
+    seconds_left: Annotated[float, Field(ge=0, le=600)] = 0.0
 
 
 class VerifierUnavailable(Exception):

@@ -1,0 +1,99 @@
+"""How the node is doing, for the people at the counter: cameras, central, disk, face check.
+
+Read from what the node's processes write anyway: gap and segment rows, the uplink's note, the file
+system. Nothing is asked of another process and no lock is held, so a page may poll it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from edge.config import CameraConfig
+from edge.uplink.contact import read_contact
+from edge.uplink.status import is_fresh
+from retention.records.clock import from_micros, from_text, to_micros
+from retention.store import footage, uplink
+
+if TYPE_CHECKING:
+    from edge.terminal.parts import Parts
+
+LOOK_DAYS, STOP_DAYS = 90, 30
+
+
+@dataclass(frozen=True, slots=True)
+class CameraCondition:
+    """`down` since and why; `starting` has not sealed a segment lately, with no gap known yet."""
+
+    camera: str
+    role: str
+    state: Literal["recording", "starting", "down"]
+    since: datetime | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CentralCondition:
+    """`alone`: no central is configured. `since` is when central last answered, None for never."""
+
+    state: Literal["connected", "offline", "alone"]
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`disk_days` at today's rate of recording, None while too little was recorded to tell;
+    `disk_free` in bytes; `face` says whether the verifier gave a sign of life lately."""
+
+    cameras: tuple[CameraCondition, ...]
+    central: CentralCondition
+    disk_days: int | None
+    disk_free: int
+    face: bool
+
+    @property
+    def disk_mark(self) -> Literal["ok", "look", "stop"]:
+        if self.disk_days is None or self.disk_days >= LOOK_DAYS:
+            return "ok"
+        return "look" if self.disk_days >= STOP_DAYS else "stop"
+
+
+def condition(parts: Parts) -> Condition:
+    """Return how the node is doing now. Raises StoreUnavailable."""
+    free, per_day = shutil.disk_usage(parts.config.node.data).free, parts.daily.bytes()
+    now = to_micros(parts.store.clock.now())
+    with parts.store.read() as connection:
+        cameras = tuple(_camera(parts, connection, camera, now) for camera in parts.config.cameras)
+    return Condition(
+        cameras=cameras,
+        central=_central(parts),
+        disk_days=None if not per_day else free // per_day,
+        disk_free=free,
+        face=parts.live is None or parts.live.verifier_heard,
+    )
+
+
+def _camera(
+    parts: Parts, connection: sqlite3.Connection, camera: CameraConfig, now: int
+) -> CameraCondition:
+    role = camera.scene_role.value
+    gap = footage.open_gap_of(connection, camera.id)
+    if gap is not None:
+        since = from_micros(gap.started_at)
+        return CameraCondition(camera.id, role, "down", since, gap.cause)
+    last = uplink.camera_state(connection, camera.id).last_ended_at
+    if is_fresh(parts.config, last, now):
+        return CameraCondition(camera.id, role, "recording")
+    return CameraCondition(camera.id, role, "starting", None if last is None else from_micros(last))
+
+
+def _central(parts: Parts) -> CentralCondition:
+    if parts.config.central is None:
+        return CentralCondition("alone")
+    known = read_contact(parts.config, parts.store.clock)
+    answered_at = None if known is None else known.answered_at
+    since = None if answered_at is None else from_text(answered_at)
+    return CentralCondition("connected" if known and known.connected else "offline", since)
