@@ -1,18 +1,25 @@
-"""Limits on request bodies, before anything reads them (pure ASGI)."""
+"""Limits on request bodies, before anything reads them (pure ASGI).
+
+What comes past the limit is read on and dropped for a while before the answer: a browser that is
+cut off while it sends shows its own error instead of our words.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from retention.terms.problems import PROBLEM_MEDIA_TYPE, Problem
+from starlette.requests import Request
+
+from central.web.problems import answer
+from retention.terms.problems import Problem
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Message, Receive, Send], Awaitable[None]]
 MAX_BODY_BYTES = 64 * 1024
+DROPPED_BYTES = 8 * 1024**2
 
 
 class BodyLimit:
@@ -25,17 +32,21 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = bytearray()
-        more = True
-        while more:
+        body, seen, more = bytearray(), 0, True
+        while more and seen <= DROPPED_BYTES:
             message = await receive()
             if message["type"] != "http.request":
                 return  # the client is gone
-            body += message.get("body", b"")
+            part = message.get("body", b"")
+            seen += len(part)
+            if seen <= self._limit:
+                body += part
             more = message.get("more_body", False)
-            if len(body) > self._limit:
-                await _too_large(scope, send, self._limit)
-                return
+        if seen > self._limit:
+            problem = Problem(413, "TOO_LARGE", f"at most {self._limit} bytes are allowed")
+            refused = answer(Request(scope), problem, {"Connection": "close"}, plain=True)
+            await refused(scope, receive, send)
+            return
         sent = False
 
         async def replay() -> Message:
@@ -46,11 +57,3 @@ class BodyLimit:
             return {"type": "http.request", "body": bytes(body), "more_body": False}
 
         await self._app(scope, replay, send)
-
-
-async def _too_large(scope: Message, send: Send, limit: int) -> None:
-    problem = Problem(413, "TOO_LARGE", f"at most {limit} bytes are allowed")
-    body = json.dumps(problem.to_json(scope["path"]), ensure_ascii=False).encode()
-    headers = [(b"content-type", PROBLEM_MEDIA_TYPE.encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

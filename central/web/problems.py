@@ -1,4 +1,4 @@
-"""Every refusal of the API as RFC 9457 problem details, known or not, and as OpenAPI tells them.
+"""Every refusal, known or not: a page for a person, a part of one for htmx, RFC 9457 for the rest.
 
 A validation problem names fields, never what was sent in them.
 """
@@ -6,6 +6,7 @@ A validation problem names fields, never what was sent in them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -16,6 +17,8 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from central.errors import DatabaseUnavailable
+from retention.pages.headers import SECURITY_HEADERS
+from retention.pages.kit import PageKit, wants_html
 from retention.terms.problems import PROBLEM_MEDIA_TYPE, Problem, Refusal
 
 log = structlog.get_logger()
@@ -27,7 +30,7 @@ ANYWHERE = {
     500: "INTERNAL_ERROR",
     503: "STORAGE_UNAVAILABLE",
 }
-_CODES = {404: "NOT_FOUND", 405: "NOT_FOUND"}
+_CODES = {404: "NOT_FOUND", 405: "METHOD_UNKNOWN", 413: "TOO_LARGE"}
 _TEXTS = ("type", "title", "title_en", "code", "detail", "do", "do_en", "instance")
 _SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -85,10 +88,35 @@ def problem_json(
     )
 
 
+def answer(
+    request: Request,
+    problem: Problem,
+    headers: dict[str, str] | None = None,
+    *,
+    plain: bool = False,
+) -> Response:
+    """Answer whoever asks. `plain`: the detail is of use to programs only."""
+    kit = getattr(request.app.state, "pages", None)
+    if not isinstance(kit, PageKit) or request.url.path.startswith("/v1/"):
+        return problem_json(request, problem, headers)
+    shown = replace(problem, detail="") if plain else problem
+    if "hx-request" in request.headers:
+        # The page stays as it is, with all that was typed into it; only the words come in.
+        ours = {"HX-Retarget": "#problem", "HX-Reswap": "innerHTML show:top", **(headers or {})}
+        return kit.page(
+            request, "problem_part.html", status=problem.status, headers=ours, problem=shown
+        )
+    if wants_html(request):
+        page = kit.problem(request, shown)
+        page.headers.update(headers or {})
+        return page
+    return problem_json(request, problem, headers)
+
+
 async def _on_refusal(request: Request, exc: Exception) -> Response:
     if not isinstance(exc, Refusal):
         raise exc
-    return problem_json(request, exc.problem)
+    return answer(request, exc.problem)
 
 
 async def _on_invalid(request: Request, exc: Exception) -> Response:
@@ -96,7 +124,7 @@ async def _on_invalid(request: Request, exc: Exception) -> Response:
         raise exc
     error = exc.errors()[0]
     field = ".".join(str(part) for part in error["loc"])
-    return problem_json(request, Problem(422, "INVALID_REQUEST", f"{field}: {error['msg']}"[:500]))
+    return answer(request, Problem(422, "INVALID_REQUEST", f"{field}: {error['msg']}"[:500]))
 
 
 async def _on_http(request: Request, exc: Exception) -> Response:
@@ -104,16 +132,18 @@ async def _on_http(request: Request, exc: Exception) -> Response:
         raise exc
     code = _CODES.get(exc.status_code, "INVALID_REQUEST")
     problem = Problem(exc.status_code, code, str(exc.detail))
-    return problem_json(request, problem, dict(exc.headers or {}))
+    return answer(request, problem, dict(exc.headers or {}), plain=code in _CODES.values())
 
 
 async def _on_database(request: Request, exc: Exception) -> Response:
     log.error("database_unavailable", reason=str(exc))
-    return problem_json(
-        request, Problem(503, "STORAGE_UNAVAILABLE", "the database is not available")
-    )
+    problem = Problem(503, "STORAGE_UNAVAILABLE", "the database is not available")
+    return answer(request, problem, plain=True)
 
 
 async def _on_fault(request: Request, exc: Exception) -> Response:
     log.error("request_failed", path=request.url.path, error=type(exc).__name__)
-    return problem_json(request, Problem(500, "INTERNAL_ERROR", "central failed; see its log"))
+    problem = Problem(500, "INTERNAL_ERROR", "central failed; see its log")
+    # This answer is made outside all middleware, so it brings the headers itself.
+    headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
+    return answer(request, problem, headers, plain=True)

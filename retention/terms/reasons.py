@@ -45,7 +45,9 @@ REASONS: tuple[Reason, ...] = (
     Reason("LIVENESS_NOT_ASSESSED", "活体检测未能完成", "Liveness could not be assessed", *_OTHER),
     Reason("DEADLINE", "核验超时", "The attempt ran out of time", *_AGAIN),
     Reason("FACE_CHANGED", "核验中人脸发生变化", "The face changed during the attempt", *_AGAIN),
-    Reason("INTERNAL_ERROR", "核验出错", "The check failed inside", *_OTHER),
+    Reason("INTERNAL_ERROR", "系统内部出错", "Something failed inside",
+           "请重试；仍不行请换一种方式，或联系管理员",
+           "Try again; then use another way, or call the administrator"),
     Reason("VERIFIER_UNAVAILABLE", "人脸核验暂不可用", "Face verification is not available",
            *_OTHER),
     Reason("CAMERA_UNAVAILABLE", "摄像头不可用", "The camera is not available", *_OTHER),
@@ -125,7 +127,7 @@ REASONS: tuple[Reason, ...] = (
            "Enter the basket again"),
     Reason("TRACE_CODE_TWICE", "同一追溯码重复扫描", "A trace code appears twice", "请核对追溯码",
            "Check the trace codes"),
-    Reason("UNAVAILABLE", "本机正在停止或过忙", "The node is stopping or too busy", "请稍候再试",
+    Reason("UNAVAILABLE", "服务正在停止或过忙", "The service is stopping or too busy", "请稍候再试",
            "Wait a moment, then try again"),
     Reason("SESSION_AMBIGUOUS", "多个节点有这一编号的业务",
            "Several nodes have a session of this id", "请指明节点", "Name the node"),
@@ -173,6 +175,13 @@ REASONS: tuple[Reason, ...] = (
     Reason("METHOD_UNKNOWN", "这一地址不接受这种请求",
            "The address does not take this kind of request",
            "请从页面上的按钮或链接操作", "Use the buttons and links of the pages"),
+    # footage at central
+    Reason("FOOTAGE_GONE", "这段录像的文件已不在复核中心",
+           "The file of this footage is no longer at central",
+           "请刷新页面查看，需要时重新调取", "Reload the page; ask for it again if needed"),
+    Reason("FOOTAGE_BROKEN", "这段录像未通过校验，不予播放",
+           "This footage failed its check and is not played",
+           "请查看校验结果并报告管理员", "See what the check found and tell the administrator"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Reason] = {reason.code: reason for reason in REASONS}
