@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-sync",
     "--autoplay-policy=no-user-gesture-required",
 )
-PATIENCE_MS = 30_000.0  # two busy cores; a wait ends as soon as what it waits for is there
+PATIENCE_MS = 20_000.0  # two busy cores; a wait ends as soon as what it waits for is there
 DESK, COUNTER = (1366, 768), (1024, 768)
 SERIOUS = ("serious", "critical")
 SCREENSHOTS = "COUNTERSIGHT_SCREENSHOTS"

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.chrome import CHROMIUM, FLAGS, PATIENCE_MS, Tabs, missing
 
@@ -20,6 +20,7 @@ def browser() -> Iterator[Browser]:
     why = missing()
     if why is not None:
         pytest.skip(why)
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as started:
         browser = started.chromium.launch(
             executable_path=str(CHROMIUM),
