@@ -1,4 +1,4 @@
-"""`countersight central run|migrate|check --config FILE [--json]`.
+"""`countersight central run|migrate|check|account --config FILE [--json]`.
 
 Exit codes: 0 done and as expected, 1 a check failed (the report says which), 2 wrong usage.
 """
@@ -9,6 +9,8 @@ import argparse
 import json
 from pathlib import Path
 
+from central.account_command import Asked, Change, change_account, told
+from central.accounts import ROLES
 from central.checks import check
 from central.config import CentralConfig, load_config
 from central.database import configured, migrate
@@ -28,6 +30,7 @@ def main(argv: list[str]) -> int:
         ("run", "run collector, projector and web until stopped"),
         ("migrate", "bring the database to the schema of this software"),
         ("check", "check keys, schema, records and trees"),
+        ("account", "make an account for the pages, or change one"),
     ):
         command = commands.add_parser(name, help=text)
         command.add_argument("--config", type=Path, required=True)
@@ -36,6 +39,8 @@ def main(argv: list[str]) -> int:
             command.add_argument(
                 "--reproject", action="store_true", help="make the projections again"
             )
+        if name == "account":
+            _add_account_arguments(command)
     arguments = parser.parse_args(argv)
     configure("central")
     config = load_config(arguments.config)
@@ -43,7 +48,31 @@ def main(argv: list[str]) -> int:
         return run(config)
     if arguments.command == "migrate":
         return _migrate(config, again=arguments.reproject, as_json=arguments.json)
+    if arguments.command == "account":
+        return _account(config, arguments)
     return _check(config, as_json=arguments.json)
+
+
+def _add_account_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--name", required=True, help="2 to 32 letters, digits or . _ -")
+    command.add_argument("--role", choices=ROLES, help="for a new account")
+    command.add_argument(
+        "--password-stdin", action="store_true", help="read the password from standard input"
+    )
+    change = command.add_mutually_exclusive_group()
+    change.add_argument("--reset", action="store_true", help="give a new password")
+    change.add_argument("--disable", action="store_true", help="let them in no more")
+
+
+def _account(config: CentralConfig, arguments: argparse.Namespace) -> int:
+    change: Change = "reset" if arguments.reset else "disable" if arguments.disable else "add"
+    if change != "add" and arguments.role is not None:
+        raise UsageError("--role is for a new account; roles are changed in the pages")
+    if change == "disable" and arguments.password_stdin:
+        raise UsageError("--password-stdin does not go with --disable")
+    asked = Asked(change, arguments.name, arguments.role, arguments.password_stdin)
+    print(told(change_account(config, asked), as_json=arguments.json))
+    return 0
 
 
 def _migrate(config: CentralConfig, *, again: bool, as_json: bool) -> int:

@@ -16,7 +16,7 @@ from fastapi import Depends, Header, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy import Connection
 
-from central.access import write_access
+from central.access import ADMIN_TOKEN, write_access
 from central.config import CentralConfig
 from central.database import Database
 from central.keys import CentralKeys
@@ -72,7 +72,7 @@ def require_admin(
     why = (_utf8(x_reason) or reason).strip()
     if len(why) > MAX_REASON:
         raise Refusal(Problem(422, "INVALID_REQUEST", f"X-Reason: at most {MAX_REASON} characters"))
-    return Actor("admin", why)
+    return Actor(ADMIN_TOKEN, why)
 
 
 def _utf8(header: str) -> str:

@@ -166,7 +166,7 @@ def test_every_reading_of_a_session_is_written_down(web: httpx.Client, one_sessi
     rows = [row for row in found if row["action"] == "session.read"]
     assert [row["reason"] for row in rows] == ["case 12", "audit"]
     assert {row["subject"] for row in rows} == {f"session {one_session}"}
-    assert {row["actor"] for row in rows} == {"admin"}
+    assert {row["actor"] for row in rows} == {"admin token"}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_no_reading_goes_without_a_row(
     assert web.get(path).status_code == 200
     rows = [row for row in web.get("/v1/access").json()["access"] if row["action"] == action]
     assert rows[0]["reason"] == "case 12"
-    assert rows[0]["actor"] == "admin"
+    assert rows[0]["actor"] == "admin token"
 
 
 def test_reason_may_be_chinese_and_not_endless(web: httpx.Client, one_session: str) -> None:
