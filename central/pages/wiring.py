@@ -12,7 +12,7 @@ from central.pages.kit import kit_of, page_kit
 
 # isort: split
 # The pages may take kit_of from here; so it comes before them.
-from central.pages import replay_rows, signing_in
+from central.pages import media, replay_rows, signing_in
 from central.pages.signed_in import SAFE_METHODS, PasswordNeeded, SignInNeeded
 from central.web.problems import problem_json
 from central.web.state import WebState
@@ -30,6 +30,7 @@ def install_pages(app: FastAPI, state: WebState) -> None:
     app.add_exception_handler(PasswordNeeded, _on_password_needed)
     app.include_router(signing_in.router)
     app.include_router(replay_rows.router)
+    app.include_router(media.router)
 
 
 async def _on_sign_in_needed(request: Request, exc: Exception) -> Response:
