@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-BENCHES = ("recorder", "decision", "transfer")
+BENCHES = ("recorder", "decision", "transfer", "pages")
 
 
 def main() -> int:
