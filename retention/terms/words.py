@@ -98,6 +98,7 @@ FOOTAGE_ANSWERS: Words = {
     "TOO_LONG": ("录像长度与记录不符", "the length is not the record's"),
     "SHA256_MISMATCH": ("录像内容与记录不符", "the content is not the record's"),
     "CHUNK_ROOT_MISMATCH": ("录像内容与记录不符", "the content is not the record's"),
+    "FILE_NOT_READ": ("复核中心的文件无法读取", "the file at central cannot be read"),
     "FILE_MISSING": ("文件已不在复核中心", "the file is no longer at central"),
     "FILE_CHANGED": ("文件内容与记录不符", "the file is not the one its record describes"),
     "RECORD_CHANGED": ("记录不在存证树中，或与数据库不符", "the record is not in the proven tree"),
@@ -105,6 +106,99 @@ FOOTAGE_ANSWERS: Words = {
     "CHECKPOINT_UNKNOWN": ("没有相应的存证", "no checkpoint covers it"),
     "PROOF_REJECTED": ("存证证明不成立", "the proof does not hold"),
     "STORAGE_UNAVAILABLE": ("复核中心磁盘无法写入", "central could not write its disk"),
+}
+NEXT_STEPS: Words = {
+    "enrol_or_attest": ("待核验身份", "Verify the identity"),
+    "verify": ("待核验身份", "Verify the identity"),
+    "attest": ("待换一种方式核验", "Verify in another way"),
+    "basket": ("待录入药品", "Enter the basket"),
+    "prescription": ("待关联处方", "Attach the prescription"),
+    "authorise": ("待结算", "Settle"),
+    "settle": ("可以结算", "May settle"),
+    "wait": ("结算结果未知", "Settlement unknown"),
+    "close": ("已结算，待结束", "Settled, to be closed"),
+    "closed": ("已结束", "Closed"),
+}
+RELATIONS: Words = {
+    "spouse": ("配偶", "Spouse"),
+    "parent": ("父母", "Parent"),
+    "son": ("儿子", "Son"),
+    "daughter": ("女儿", "Daughter"),
+    "sibling": ("兄弟姐妹", "Sibling"),
+    "relative": ("其他亲属", "Another relative"),
+    "caregiver": ("照护人员", "Caregiver"),
+    "other": ("其他", "Other"),
+}
+RX_SOURCES: Words = {
+    "electronic": ("电子处方", "Electronic"),
+    "external_paper": ("外配纸质处方", "External, on paper"),
+}
+GATE_RULES: Words = {
+    "decision_present": ("已核验身份", "Identity was checked"),
+    "decision_valid": ("核验结果有效", "The decision holds"),
+    "subject_matches": ("核验的是到场的人", "The person at the counter was checked"),
+    "attempts_within_limit": ("核验次数未超限", "Attempts within the limit"),
+    "proxy_form_complete": ("代购登记完整", "The proxy form is complete"),
+    "basket_present": ("已录入清单", "A basket was entered"),
+    "basket_adds_up": ("清单金额一致", "The basket adds up"),
+    "trace_codes_once": ("追溯码不重复", "No trace code twice"),
+    "prescription_present": ("处方药有处方", "A prescription where needed"),
+    "prescription_in_time": ("处方在有效期内", "The prescription is in time"),
+    "prescription_of_patient": ("处方属于参保人", "The prescription is the patient's"),
+}
+QUALITY_MEASURES: Words = {
+    "detection_score": ("检出置信度", "Detection score"),
+    "inter_eye_px": ("两眼距离", "Eye distance"),
+    "inter_eye_distance": ("两眼距离", "Eye distance"),
+    "yaw_degrees": ("左右转角", "Yaw"),
+    "pitch_degrees": ("俯仰角", "Pitch"),
+    "sharpness": ("清晰度", "Sharpness"),
+    "brightness": ("亮度", "Brightness"),
+    "inside_share": ("人脸在画面内的比例", "Share inside the frame"),
+}
+LIVENESS_SIGNALS: Words = {
+    "planarity": ("是否平面", "Planarity"),
+    "liveliness": ("画面变化", "Change in the picture"),
+    "static": ("画面变化", "Change in the picture"),
+    "pass": ("通过", "Passed"),
+    "fail": ("未通过", "Failed"),
+    "not_assessed": ("未能评估", "Not assessed"),
+}
+ACCOUNT_ROLES: Words = {
+    "inspector": ("复核员", "Inspector"),
+    "admin": ("管理员", "Admin"),
+}
+# What access rows tell, in the order in which the access log offers it.
+ACCESS_ACTIONS: Words = {
+    "account.sign_in": ("登录", "Signed in"),
+    "account.sign_out": ("退出", "Signed out"),
+    "account.locked": ("账号被锁定", "Account locked"),
+    "account.list": ("查看账号列表", "Listed accounts"),
+    "account.read": ("查看账号", "Read an account"),
+    "account.add": ("添加账号", "Added an account"),
+    "account.role": ("更改角色", "Changed a role"),
+    "account.reset": ("重设密码", "Reset a password"),
+    "account.password": ("修改自己的密码", "Changed own password"),
+    "account.disable": ("停用账号", "Disabled an account"),
+    "account.enable": ("恢复账号", "Enabled an account"),
+    "sessions.list": ("查看业务列表", "Listed sessions"),
+    "session.form": ("准备打开业务", "Asked to open a session"),
+    "session.open": ("打开业务", "Opened a session"),
+    "session.read": ("查看业务", "Read a session"),
+    "footage.ask": ("调取录像", "Asked for footage"),
+    "footage.read": ("查看录像进度", "Read footage"),
+    "footage.play": ("播放录像", "Played footage"),
+    "footage.clear": ("显示清晰画面", "Showed clear pictures"),
+    "footage.blur": ("恢复模糊画面", "Blurred again"),
+    "nodes.list": ("查看节点列表", "Listed nodes"),
+    "node.read": ("查看节点", "Read a node"),
+    "node.enrol": ("登记节点", "Enrolled a node"),
+    "node.revoke": ("停用节点", "Revoked a node"),
+    "keys.read": ("查看中心公钥", "Read central's keys"),
+    "records.read": ("查看原始记录", "Read records"),
+    "coverage.read": ("查看录像覆盖", "Read coverage"),
+    "access.read": ("查看访问记录", "Read the access log"),
+    "access.export": ("导出访问记录", "Exported the access log"),
 }
 TABLES: dict[str, Words] = {
     "role": SCENE_ROLES,
@@ -115,7 +209,15 @@ TABLES: dict[str, Words] = {
     "certificate": CERTIFICATES,
     "document": DOCUMENTS,
     "flag": FLAGS,
+    "account_role": ACCOUNT_ROLES,
+    "access": ACCESS_ACTIONS,
+    "next": NEXT_STEPS,
+    "relation": RELATIONS,
+    "rx_source": RX_SOURCES,
     "footage": FOOTAGE_ANSWERS,
+    "rule": GATE_RULES,
+    "measure": QUALITY_MEASURES,
+    "signal": LIVENESS_SIGNALS,
 }
 
 
