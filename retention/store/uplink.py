@@ -304,7 +304,7 @@ def bytes_per_day(connection: sqlite3.Connection, cameras: Sequence[str]) -> int
     for camera in cameras:
         size, footage_us = connection.execute(
             "SELECT coalesce(sum(bytes), 0), coalesce(sum(ended_at - started_at), 0)"
-            " FROM segments WHERE camera = ?1 AND started_at >="
+            " FROM segments WHERE camera = ?1 AND started_at >"
             " (SELECT max(started_at) FROM segments WHERE camera = ?1) - ?2",
             (camera, DAY_US),
         ).fetchone()

@@ -9,11 +9,12 @@ from pathlib import Path
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.uplink.process import run
-from edge.uplink.status import status_of
+from edge.uplink.status import DailyBytes, status_of
 from retention.records.clock import ManualClock, to_micros
 from retention.records.payloads import NodeStopped
 from retention.store.database import NodeStore
 from retention.store.log import append
+from retention.store.uplink import bytes_per_day
 from tests.conftest import IDENTITY
 
 
@@ -65,3 +66,71 @@ def test_status_tells_backlog_and_what_each_camera_does(
         ("b", "down", False),
     ]
     assert status.disk_free_bytes > 0
+    assert status.bytes_per_day is None
+
+
+# -- how much a day takes -------------------------------------------------------------------------
+
+HOUR = 3600
+
+
+def record(
+    store: NodeStore, camera: str, first: int, hours: int, *, minute_bytes: int = 1000
+) -> None:
+    """Seal a segment a minute for some hours, beginning at second `first`."""
+    with store.write() as connection:
+        sequence = append(store, connection, NodeStopped(reason="asked")).sequence
+        connection.executemany(
+            "INSERT INTO segments VALUES (?, ?, 'purchase', ?, ?, ?, ?, ?, 'h264', 'x', 'y', ?,"
+            " 'sealed', ?)",
+            [
+                (f"{camera}{at}", camera, camera, at, at * 10**6, (at + 60) * 10**6, minute_bytes,
+                 f"{camera}/{at}", sequence)
+                for at in range(first, first + hours * HOUR, 60)
+            ],
+        )  # fmt: skip
+
+
+def per_day(store: NodeStore, *cameras: str) -> int | None:
+    with store.read() as connection:
+        return bytes_per_day(connection, cameras)
+
+
+def test_a_day_is_reckoned_from_the_newest_day_of_footage(store: NodeStore) -> None:
+    record(store, "a", 0, 30, minute_bytes=9000)
+    record(store, "a", 30 * HOUR, 24, minute_bytes=1000)
+    assert per_day(store, "a") == 1440 * 1000
+
+
+def test_hours_without_footage_do_not_make_a_day_look_smaller(store: NodeStore) -> None:
+    record(store, "a", 0, 6)
+    record(store, "a", 20 * HOUR, 2)
+    assert per_day(store, "a") == 1440 * 1000
+
+
+def test_cameras_add_up_and_one_that_recorded_too_little_makes_it_unknown(
+    store: NodeStore,
+) -> None:
+    record(store, "a", 0, 1)
+    record(store, "b", 0, 1, minute_bytes=500)
+    assert per_day(store, "a", "b") == 1440 * 1500
+    assert per_day(store, "a", "b", "c") is None
+    assert per_day(store, "c") is None
+
+
+def test_it_is_reckoned_once_a_minute_and_sooner_while_unknown(
+    store: NodeStore, clock: ManualClock, tmp_path: Path
+) -> None:
+    daily = DailyBytes(config_in(tmp_path), store)
+    assert daily.bytes() is None
+    record(store, "a", 0, 1)
+    record(store, "b", 0, 1)
+    assert daily.bytes() is None
+    clock.advance(timedelta(seconds=11))
+    assert daily.bytes() == 1440 * 2000
+    record(store, "a", HOUR, 1, minute_bytes=3000)
+    clock.advance(timedelta(seconds=59))
+    assert daily.bytes() == 1440 * 2000
+    clock.advance(timedelta(seconds=2))
+    assert daily.bytes() == 1440 * 3000
+    assert status_of(config_in(tmp_path), store, 0, daily).bytes_per_day == 1440 * 3000
