@@ -16,12 +16,13 @@ from datetime import timedelta
 import structlog
 
 from edge.config import EdgeConfig
-from edge.verifier.live import LivePublisher, LiveState
+from edge.verifier.live import LivePublisher
 from edge.verifier.protocol import (
     Decided,
     Enrol,
     Enrolled,
     EnrolmentRefused,
+    LiveState,
     VerifyFace,
 )
 from hardware.cameras import FrameSource
