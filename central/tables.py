@@ -256,6 +256,11 @@ class Access(Base):
     """Who looked at what, why and when (invariant 10)."""
 
     __tablename__ = "access"
+    __table_args__ = (
+        Index(None, "actor", "id"),
+        Index(None, "action", "id"),
+        Index(None, "node", "id"),
+    )
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     at: Mapped[int] = mapped_column(index=True)
     actor: Mapped[str] = mapped_column(String(200))

@@ -98,4 +98,6 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_sessions_pharmacy_opened_at"), "sessions", ["pharmacy", "opened_at"], unique=False
     )
+    for column in ("actor", "action", "node"):
+        op.create_index(op.f(f"ix_access_{column}_id"), "access", [column, "id"], unique=False)
     # ### end Alembic commands ###
