@@ -1,4 +1,4 @@
-"""The terminal API as one FastAPI application, built from parts that are passed in."""
+"""The terminal API and the counter's pages as one FastAPI application, built from given parts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from edge.session.service import SessionService
 from edge.session.settling import Settler
 from edge.terminal.live import LiveView
 from edge.terminal.pages.live_routes import live_router
+from edge.terminal.pages.wiring import install_pages
 from edge.terminal.pairing import terminal_of
 from edge.terminal.parts import Parts
 from edge.terminal.problems import PROBLEM_SCHEMA, install
@@ -27,6 +28,7 @@ from edge.terminal.routes_settlement import settlement_router
 from edge.terminal.security import Guard
 from edge.verifier.protocol import Verifier
 from retention.keyfiles import KeyDirectory
+from retention.pages.headers import SecurityHeaders
 from retention.store.database import NodeStore, StoreUnavailable
 
 VERSION = "1"
@@ -66,8 +68,10 @@ def create_app(
         app.include_router(router(parts))
     app.include_router(live_router(parts))
     _add_health(app, parts)
+    install_pages(app, parts)
     install(app)
     app.add_middleware(Guard, find_terminal=lambda token: terminal_of(store, token))
+    app.add_middleware(SecurityHeaders)
     app.state.settler = parts.settler
     app.state.parts = parts
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

@@ -117,7 +117,7 @@ def answer(request: Request, problem: Problem) -> Response:
     if isinstance(pages, PageKit) and not request.url.path.startswith("/v1/"):
         if "hx-request" in request.headers:
             # The page stays as it is, with all that was typed into it; only the words come in.
-            headers = {"HX-Retarget": "#problem", "HX-Reswap": "innerHTML show:top"}
+            headers = {"HX-Retarget": "#problem", "HX-Reswap": "innerHTML"}
             return pages.page(
                 request,
                 "problem_part.html",
