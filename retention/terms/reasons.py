@@ -172,6 +172,8 @@ REASONS: tuple[Reason, ...] = (
            "Go back to the accounts"),
     Reason("LAST_ADMIN", "这是最后一个可用的管理员", "This is the last admin who may sign in",
            "请先添加另一个管理员", "Add another admin first"),
+    Reason("DAY_REFUSED", "日期不对", "That is not a day", "请写成 2026-01-02",
+           "Write it as 2026-01-02"),
     Reason("METHOD_UNKNOWN", "这一地址不接受这种请求",
            "The address does not take this kind of request",
            "请从页面上的按钮或链接操作", "Use the buttons and links of the pages"),
