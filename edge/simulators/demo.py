@@ -18,8 +18,11 @@ from pathlib import Path
 
 from edge.simulators.demo_config import NODE
 from edge.simulators.demo_counter import Counter, Outcome
-from edge.simulators.demo_script import EVERYDAY, guarded, run_script, with_coverage
+from edge.simulators.demo_people import COUNTER as VISITOR_COUNTER
+from edge.simulators.demo_people import Visitors, enrol_another, invitation, sign_ins
+from edge.simulators.demo_script import EVERYDAY, INSURED, guarded, run_script, with_coverage
 from edge.simulators.demo_stack import DemoFailed, DemoStack
+from edge.simulators.pharmacy import PATIENT
 from hardware.errors import PeopleMissing
 from hardware.simulated_people import load_people
 from retention.records.errors import UsageError
@@ -27,6 +30,7 @@ from retention.records.errors import UsageError
 COVERAGE_SECONDS = 60.0
 DRAIN_SECONDS = 30.0
 PAUSE_SECONDS = 3.0
+VISITOR_SECONDS = 1.0
 
 
 def main(argv: list[str]) -> int:
@@ -91,21 +95,34 @@ def _forever(stack: DemoStack) -> int:
     stack.start()
     counter = Counter(stack)
     counter.enrol()
-    addresses = ", ".join(stack.cameras.url(camera) for camera in stack.cameras.camera_ids)
-    _say(f"central  {stack.central_url}/v1/sessions?flagged=true")
-    _say(f"         Authorization: Bearer {stack.admin_token}")
-    _say(f"node     {stack.terminal_url}/openapi.json")
-    _say(f"         Authorization: Bearer {counter.client.token}")
-    _say(f"cameras  {addresses}")
-    _say(f"data     {stack.data}")
+    enrol_another(counter)
+    for line in invitation(stack, sign_ins(stack)):
+        _say(line)
     _say("dispensing until Ctrl-C")
-    stop, turn = threading.Event(), 0
-    with contextlib.suppress(KeyboardInterrupt):
-        while not stop.wait(PAUSE_SECONDS):
-            _say_outcome(guarded(EVERYDAY[turn % len(EVERYDAY)], counter))
-            turn += 1
+    store = stack.edge_config.open_store()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            _dispense(stack, counter, Visitors(store))
+    finally:
+        store.close()
     _say("stopping")
     return 0
+
+
+def _dispense(stack: DemoStack, counter: Counter, visitors: Visitors) -> None:
+    """Dispense for ever, except while somebody tries counter-2."""
+    stop, turn, away = threading.Event(), 0, False
+    while not stop.wait(VISITOR_SECONDS if away else PAUSE_SECONDS):
+        busy = visitors.busy()
+        if busy and not away:
+            _say(f"{VISITOR_COUNTER} is in use: {PATIENT.name} stands at the camera")
+            stack.cameras.control("counter").show(INSURED)
+        elif away and not busy:
+            _say(f"{VISITOR_COUNTER} is free: dispensing again")
+        away = busy
+        if not busy:
+            _say_outcome(guarded(EVERYDAY[turn % len(EVERYDAY)], counter))
+            turn += 1
 
 
 def _report(stack: DemoStack, outcomes: list[Outcome]) -> dict[str, object]:
