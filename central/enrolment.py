@@ -11,11 +11,20 @@ from retention.terms.problems import Problem, Refusal
 NODES = table_of(Node)
 
 
+class EnrolmentConflict(Refusal):
+    """A node or a key is enrolled otherwise. `why` is `key` (its key belongs to `node`), `facts`
+    (`node` has other facts or keys) or `revoked`."""
+
+    def __init__(self, why: str, node: str, detail: str) -> None:
+        super().__init__(Problem(409, "INVALID_REQUEST", detail))
+        self.why, self.node = why, node
+
+
 def enrol(connection: Connection, asked: Enrolment, now: int) -> bool:
     """Enrol a node; tell whether it is new.
 
-    Raises Refusal (409) when the node or its key is enrolled otherwise. A revoked node stays
-    revoked: its keys may be in other hands, so it comes back under a new node id.
+    Raises EnrolmentConflict (409) when the node or its key is enrolled otherwise. A revoked node
+    stays revoked: its keys may be in other hands, so it comes back under a new node id.
     """
     known = connection.execute(
         select(NODES).where(
@@ -37,11 +46,13 @@ def enrol(connection: Connection, asked: Enrolment, now: int) -> bool:
         asked.agency, asked.pharmacy, asked.node, asked.curve_public_key, asked.signing_public_key,
     )  # fmt: skip
     if len(known) > 1 or not same:
-        raise Refusal(
-            Problem(409, "INVALID_REQUEST", f"node {row.node} is enrolled with other facts or keys")
-        )
+        of_node = [row for row in known if row.node == asked.node]
+        found = (of_node or known)[0]
+        why = "facts" if of_node else "key"
+        detail = f"node {found.node} is enrolled with other facts or keys"
+        raise EnrolmentConflict(why, found.node, detail)
     if row.revoked_at is not None:
-        raise Refusal(Problem(409, "INVALID_REQUEST", f"node {row.node} was revoked"))
+        raise EnrolmentConflict("revoked", row.node, f"node {row.node} was revoked")
     return False
 
 

@@ -12,7 +12,18 @@ from central.pages.kit import kit_of, page_kit
 
 # isort: split
 # The pages may take kit_of from here; so it comes before them.
-from central.pages import media, replay_rows, signing_in
+from central.pages import (
+    access_pages,
+    accounts_pages,
+    coverage_pages,
+    footage_pages,
+    media,
+    nodes_pages,
+    replay_rows,
+    session_list,
+    session_page,
+    signing_in,
+)
 from central.pages.signed_in import SAFE_METHODS, PasswordNeeded, SignInNeeded
 from central.web.problems import problem_json
 from central.web.state import WebState
@@ -29,8 +40,13 @@ def install_pages(app: FastAPI, state: WebState) -> None:
     app.add_exception_handler(SignInNeeded, _on_sign_in_needed)
     app.add_exception_handler(PasswordNeeded, _on_password_needed)
     app.include_router(signing_in.router)
-    app.include_router(replay_rows.router)
+    app.include_router(accounts_pages.router)
+    app.include_router(access_pages.router)
+    for own in (session_list, session_page, footage_pages, replay_rows):
+        app.include_router(own.router)
     app.include_router(media.router)
+    app.include_router(nodes_pages.router)
+    app.include_router(coverage_pages.router)
 
 
 async def _on_sign_in_needed(request: Request, exc: Exception) -> Response:
