@@ -17,7 +17,15 @@ from central.footage_commands import span_of
 from central.pages import openings, timeline
 from central.pages.signed_in import Me
 from central.pages.steps import contents, steps_in_words
-from central.pages.timeline_values import Asked, AskedState, Facts, GapFact, Replay, SegmentFact
+from central.pages.timeline_values import (
+    Asked,
+    AskedState,
+    Facts,
+    GapFact,
+    Replay,
+    SegmentFact,
+    StepFact,
+)
 from central.pages.verification import Verifications, verifications_of
 from central.tables import CommandRow, CommandSegment, Footage, Gap, Node, table_of
 from central.web import queries, views
@@ -35,6 +43,7 @@ AnyRow = Row[*tuple[Any, ...]]
 SILENT_AFTER_US = 90 * 1_000_000
 """A connected node says something every few seconds; see edge/uplink."""
 MAX_GAPS = 500
+MAX_STEPS = 500
 
 TEXTS: dict[str, tuple[str, str]] = {}
 
@@ -79,9 +88,14 @@ def load(
         segments=[_segment(state, one, verifications) for one in segments_of(connection, row)],
         gaps=_gaps(connection, row.node, owed),
         asked=commands_of(connection, row, state.now()),
-        steps=steps_in_words(full.steps, lang),
+        steps=steps_of(full, lang),
     )
     return timeline.replay_of(facts, lang, clear=opening.clear_at is not None)
+
+
+def steps_of(full: views.SessionView, lang: Language) -> list[StepFact]:
+    """Return the steps of a session in words, the first MAX_STEPS of them."""
+    return steps_in_words(full.steps[:MAX_STEPS], lang)
 
 
 def segments_of(connection: Connection, row: AnyRow) -> list[AnyRow]:
@@ -134,6 +148,10 @@ def _asked(command: AnyRow, last_seen: int | None, now: int) -> Asked:
         state=asked_state(command, last_seen, now),
         detail=command.detail or "",
         since="–" if last_seen is None else absolute(last_seen),
+        offered=command.segments_offered,
+        command=command.command,
+        at=command.issued_at,
+        actor=command.actor,
     )
 
 

@@ -43,7 +43,8 @@ class GapFact:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One command for footage, newest first in lists. `since`: last word of a silent node."""
+    """One command for footage, newest first in lists. `since`: last word of a silent node;
+    `offered`: how many segments it said it has."""
 
     started_at: int
     ended_at: int
@@ -51,6 +52,10 @@ class Asked:
     state: AskedState
     detail: str = ""
     since: str = ""
+    offered: int | None = None
+    command: str = ""
+    at: int = 0
+    actor: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ class Verifications:
             try:
                 check()
             except OSError as exc:
-                return Verdict("FILE_UNREADABLE", str(exc.strerror))
+                return Verdict("FILE_NOT_READ", str(exc.strerror))
             # The last two: a value changed by hand may not even have its type.
             except (CheckFailed, RecordsError, ValueError, TypeError) as exc:
                 return Verdict(code, str(exc))

@@ -157,9 +157,8 @@ QUALITY_MEASURES: Words = {
     "inside_share": ("人脸在画面内的比例", "Share inside the frame"),
 }
 LIVENESS_SIGNALS: Words = {
-    "planarity": ("是否平面", "Planarity"),
-    "liveliness": ("画面变化", "Change in the picture"),
-    "static": ("画面变化", "Change in the picture"),
+    "motion": ("画面变化", "Motion"),
+    "plane_residual": ("立体程度", "Depth beyond a plane"),
     "pass": ("通过", "Passed"),
     "fail": ("未通过", "Failed"),
     "not_assessed": ("未能评估", "Not assessed"),
