@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its label and its rule, Chinese first."""
+    """One field: its label and its rule, Chinese first. `hinted` rules stand beside the label."""
 
     zh: str
     en: str
     rule_zh: str = ""
     rule_en: str = ""
+    hinted: bool = False
 
 
 _NUMBER = Field("证件号码", "Number", "6 至 64 位字母或数字", "6 to 64 letters or digits")
@@ -25,21 +26,20 @@ _CODE = ("1 至 64 位字母、数字或 _.:/+-", "1 to 64 letters, digits or _.
 _FILE = ("照片或扫描件", "A photo or a scan")
 
 FIELDS: dict[str, Field] = {
-    "pairing.code": Field("配对码", "Pairing code", "八位数字", "Eight digits"),
+    "pairing.code": Field("配对码", "Pairing code", "八位数字", "Eight digits", hinted=True),
     "pairing.name": Field("终端名称", "Terminal's name", "1 至 64 个字", "1 to 64 characters"),
     "pair.counter": Field("柜台编号", "Counter", *_CODE),
     "pair.pharmacist": Field("药师编号", "Pharmacist", *_CODE),
     "pair.secret": Field("药师口令", "Pharmacist's secret", "请药师本人输入",
-                         "Entered by the pharmacist"),
+                         "Entered by the pharmacist", hinted=True),
     "session.operator": Field("操作员", "Operator", *_CODE),
     "session.claim.certificate.type": _TYPE,
     "session.claim.certificate.number": _NUMBER,
     "session.claim.name": Field("姓名", "Name", "1 至 64 个字", "1 to 64 characters"),
-    "session.claim.insuplc_admdvs": Field(
-        "参保地", "Insured area", "六位行政区划代码", "Six digits of the area"
-    ),
+    "session.claim.insuplc_admdvs": Field("参保地", "Insured area", "六位行政区划代码",
+                                          "Six digits of the area"),
     "reference.picture": Field("证件照片", "Picture on the card", "JPEG 或 PNG，不超过 8 MB",
-                               "JPEG or PNG, at most 8 MB"),
+                               "JPEG or PNG, at most 8 MB", hinted=True),
     "proxy.certificate.type": Field("代购人证件", "Purchaser's document", "请选择", "Choose one"),
     "proxy.certificate.number": _NUMBER,
     "proxy.certificate": _NUMBER,
@@ -50,7 +50,7 @@ FIELDS: dict[str, Field] = {
     "proxy.purchaser_signature_sha256": Field("代购人签名", "Purchaser's signature", *_FILE),
     "attestation.pharmacist": Field("药师编号", "Pharmacist", *_CODE),
     "attestation.secret": Field("药师口令", "Pharmacist's secret", "请药师本人输入",
-                                "Entered by the pharmacist"),
+                                "Entered by the pharmacist", hinted=True),
     "attestation.document_type": Field("核对的证件", "Document", "请选择", "Choose one"),
     "prescription.rx_no": Field("处方编号", "Prescription number", *_CODE),
     "prescription.prescriber": Field("处方医师编号", "Prescriber", *_CODE),
@@ -65,11 +65,11 @@ FIELDS: dict[str, Field] = {
     "basket.lines.med_list_codg": Field("医保目录编码", "Catalogue code", *_CODE),
     "basket.lines.quantity": Field("数量", "Quantity", "大于 0，最多三位小数",
                                    "More than 0, at most three decimals"),
-    "basket.lines.unit_price": Field("单价（元）", "Unit price (yuan)", "最多四位小数",
+    "basket.lines.unit_price": Field("单价（元）", "Price (¥)", "最多四位小数",
                                      "At most four decimals"),
     "basket.lines.prescription_required": Field("处方药", "Prescription"),
     "basket.lines.trace_codes": Field("追溯码", "Trace codes", "每行一个，最多 50 个",
-                                      "One a line, at most 50"),
+                                      "One a line, at most 50", hinted=True),
     "settlement.certificate.type": _TYPE,
     "settlement.certificate.number": _NUMBER,
     "settlement.psn_no": Field("人员编号（可不填）", "Person number (optional)",

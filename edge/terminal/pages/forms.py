@@ -141,8 +141,11 @@ def error_of(form: str, name: str) -> dict[str, str]:
     known = field_of(form, name)
     numbers = [int(part) + 1 for part in name.split(".") if part.isdigit()]
     zh, en = (f"第 {numbers[0]} 行 ", f"Line {numbers[0]}, ") if numbers else ("", "")
+    rule_zh, rule_en = known.rule_zh or "请填写", known.rule_en or "Please fill in"
     return {
         "field": name,
-        "zh": f"{zh}{known.zh}：{known.rule_zh or '请填写'}",
-        "en": f"{en}{known.en}: {known.rule_en or 'please fill in'}",
+        "zh": f"{zh}{known.zh}：{rule_zh}",
+        "en": f"{en}{known.en}: {rule_en}",
+        "rule_zh": rule_zh,
+        "rule_en": rule_en,
     }

@@ -28,7 +28,7 @@ from edge.terminal.pages import notice
 from edge.terminal.pages.forms import Posted, at_fault, error_of, read
 from edge.terminal.pages.once import Once
 from edge.terminal.pages.path import NEUTRAL, path_of, way_of
-from edge.terminal.pages.wiring import Form, Here, go_on, session_path
+from edge.terminal.pages.wiring import Form, Here, bar, go_on, session_path
 from edge.terminal.parts import Parts
 from edge.verifier.protocol import MAX_PICTURE_BYTES
 from retention.pages.formats import SHANGHAI
@@ -54,9 +54,8 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
         step: str | None = None,
     ) -> Response:
         state = parts.service.load(caller, session)
-        return kit.page(
-            request, "session.html", caller=caller, **page_values(parts, state, way, step)
-        )
+        values = page_values(parts, state, way, step) | bar(parts)
+        return kit.page(request, "session.html", caller=caller, **values)
 
     @router.post("/consent")
     def consent(request: Request, session: Id, caller: Here, form: Form) -> Response:

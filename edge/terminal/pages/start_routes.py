@@ -11,7 +11,7 @@ from edge.terminal import actions, pairing, pharmacists
 from edge.terminal.models import PairingRequest, SessionRequest
 from edge.terminal.pages.forms import at_fault, read
 from edge.terminal.pages.once import Once
-from edge.terminal.pages.wiring import Form, Here, caller_of, go_on, session_path
+from edge.terminal.pages.wiring import Form, Here, bar, caller_of, go_on, session_path
 from edge.terminal.parts import Parts
 from edge.terminal.qr import pairing_link, pairing_svg
 from edge.terminal.security import TERMINAL_COOKIE
@@ -46,6 +46,7 @@ def start_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             operator=request.cookies.get(OPERATOR_COOKIE, ""),
             area=parts.config.node.agency,
             listed=LISTED,
+            **bar(parts),
         )
 
     @router.post("/counter/pairing")
@@ -68,7 +69,7 @@ def start_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
 
     @router.get("/counter/pair")
     def another(request: Request, caller: Here) -> Response:
-        return kit.page(request, "pair.html", caller=caller, made=None)
+        return kit.page(request, "pair.html", caller=caller, made=None, **bar(parts))
 
     @router.post("/counter/pair")
     def make_code(request: Request, caller: Here, form: Form) -> Response:
@@ -80,13 +81,12 @@ def start_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             raise at_fault("pair", "counter") from exc
         link = pairing_link(parts.config, code, port=request.url.port)
         made = {"counter": counter, "code": code, "link": link, "svg": pairing_svg(link)}
-        return kit.page(
-            request, "pair.html", caller=caller, made=made, fingerprint=_fingerprint(parts)
-        )
+        values = bar(parts) | {"made": made, "fingerprint": _fingerprint(parts)}
+        return kit.page(request, "pair.html", caller=caller, **values)
 
     @router.get("/counter/leave")
     def leave(request: Request, caller: Here) -> Response:
-        return kit.page(request, "leave.html", caller=caller)
+        return kit.page(request, "leave.html", caller=caller, **bar(parts))
 
     @router.post("/counter/leave")
     def left(request: Request, caller: Here) -> Response:

@@ -9,10 +9,12 @@ from fastapi import Depends, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
 
 from edge.session.service import Caller
+from edge.terminal.condition import condition
 from edge.terminal.pages.fields import field_of
 from edge.terminal.pages.forms import Posted, posted
 from edge.terminal.pages.once import Once
 from edge.terminal.parts import Parts
+from retention.pages.formats import day_of
 from retention.pages.kit import PageKit
 from retention.records.clock import Clock
 from retention.terms.problems import Problem, Refusal
@@ -48,6 +50,12 @@ def at_counter(request: Request) -> Caller:
 
 Here = Annotated[Caller, Depends(at_counter)]
 Form = Annotated[Posted, Depends(posted)]
+
+
+def bar(parts: Parts) -> dict[str, object]:
+    """Return what the top bar shows when a page comes, so that nothing moves a moment later."""
+    today = day_of(parts.store.clock.now())
+    return {"condition": condition(parts), "today": today, "seen": ""}
 
 
 def go_on(request: Request, path: str) -> Response:

@@ -27,7 +27,7 @@ function placeFaults() {
     const place = input && input.closest(".field") && input.closest(".field").querySelector(".error");
     if (!place) return;
     place.id = `fault-${n}`;
-    place.textContent = fault.textContent;
+    place.textContent = fault.dataset.rule;
     place.hidden = false;
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", place.id);
