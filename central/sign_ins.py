@@ -59,6 +59,19 @@ def sign_in(
     """Return the token of a new sign-in; `instead_of` (a digest) ends. Raises Refusal
     SIGN_IN_REFUSED, the same for every cause."""
     name = name.strip().lower()
+    check(database, ids, now, name=name, password=password)
+    with database.write() as connection:
+        if instead_of is not None:
+            end(connection, instead_of, now())
+        _tell(connection, ids, now(), name, "account.sign_in")
+        return begin(connection, name, now(), lasts)
+
+
+def check(
+    database: Database, ids: IdSource, now: Callable[[], int], *, name: str, password: str
+) -> None:
+    """Check an account's password and forget its failures. Raises Refusal SIGN_IN_REFUSED, the
+    same for every cause."""
     with database.write() as connection:  # (1)
         stored, locks = _take_a_try(connection, name, now())
     right = passwords.matches(stored, password)  # (2)
@@ -71,10 +84,6 @@ def sign_in(
     with database.write() as connection:
         if not _settle(connection, name, stored, newer):
             raise Refusal(Problem(403, "SIGN_IN_REFUSED"))
-        if instead_of is not None:
-            end(connection, instead_of, now())
-        _tell(connection, ids, now(), name, "account.sign_in")
-        return begin(connection, name, now(), lasts)
 
 
 def begin(connection: Connection, name: str, now: int, lasts: timedelta) -> str:

@@ -58,12 +58,12 @@ def access_page(
     last: Annotated[str, Query(max_length=10, alias="to")] = "",
     before: Annotated[str, Query(max_length=36)] = "",
 ) -> Response:
-    """Show a page of the log, newest first; the look itself is its first row."""
+    """Show a page of the log, newest first; the next look shows this one."""
     wanted = _wanted(who, action, node, subject, first, last)
     with state.database.write() as connection:
-        record_access(state, connection, me.actor(), "access.read", f"access {wanted.told()}")
         rows = access_log.page(connection, wanted, before or None, PAGE)
         total = access_log.count(connection, wanted)
+        record_access(state, connection, me.actor(), "access.read", f"access {wanted.told()}")
     filters = {
         "who": who.strip(), "action": action, "node": node.strip(), "subject": subject.strip(),
         "from": first, "to": last,

@@ -61,7 +61,7 @@ def check_origin(request: Request) -> None:
         return
     site = request.headers.get("sec-fetch-site")
     if site is not None:
-        ours = site == "same-origin"
+        ours = site in ("same-origin", "none")  # none: the person did it, as with a reload
     else:
         origin = request.headers.get("origin", "null")
         ours = origin == "null" or urlsplit(origin).netloc == request.headers.get("host", "")

@@ -20,7 +20,6 @@ from central.pages.signed_in import (
     require_person,
     signed_in,
 )
-from central.passwords import matches
 from central.web.state import Actor, State, WebState, record_access
 from retention.pages.kit import local_path, query_path
 from retention.terms.problems import Problem, Refusal
@@ -144,11 +143,8 @@ def change_password(
     again: Text = "",
 ) -> Response:
     """Take a new password; every other sign-in of the account ends."""
-    with state.database.read() as connection:
-        stored = accounts.account(connection, person.account).password_hash
     try:
-        if not matches(stored, present):
-            raise Refusal(Problem(403, "PASSWORD_WRONG"))
+        _check_present(state, person, present)
         if password == present:
             raise Refusal(Problem(422, "PASSWORD_SAME"))
         newer = _chosen(person.account, password, again)
@@ -161,6 +157,17 @@ def change_password(
         actor = Actor(person.account, "")
         record_access(state, connection, actor, "account.password", f"account {person.account}")
     return RedirectResponse("/" if person.must_change else "/password?saved=1", 303)
+
+
+def _check_present(state: WebState, person: sign_ins.Person, present: str) -> None:
+    """Check the password that somebody has; counted like a sign-in, so that a browser left open
+    is no place to guess. Raises Refusal."""
+    try:
+        sign_ins.check(state.database, state.ids, state.now, name=person.account, password=present)
+    except Refusal as refusal:
+        if refusal.problem.code != "SIGN_IN_REFUSED":
+            raise
+        raise Refusal(Problem(403, "PASSWORD_WRONG")) from refusal
 
 
 def _chosen(name: str, password: str, again: str) -> str:

@@ -14,6 +14,7 @@ from argon2 import PasswordHasher
 
 from central import accounts, passwords
 from central.config import CentralConfig
+from central.database import Database
 from central.keys import CentralKeys
 from central.tables import Access, table_of
 from central.web.app import create_app
@@ -49,7 +50,7 @@ class Pages:
     def clock(self) -> ManualClock:
         return self.central.clock
 
-    def browser(self, **options: object) -> httpx.Client:
+    def browser(self) -> httpx.Client:
         """Return a browser that asks for pages, follows nothing by itself and is signed out."""
         made = httpx.Client(
             base_url=self.url, headers={"Accept": "text/html"}, trust_env=False, timeout=20
@@ -89,14 +90,28 @@ def sign_in(
 
 def csrf(browser: httpx.Client, path: str = "/password") -> str:
     """Return what the forms of a page carry."""
-    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', browser.get(path).text)
-    assert found is not None
+    shown = browser.get(path)
+    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', shown.text)
+    assert found is not None, (shown.status_code, shown.headers, shown.text[:2000])
     return found.group(1)
 
 
 @pytest.fixture
 def pages(central: TestCentral, tmp_path: Path) -> Iterator[Pages]:
-    config = CentralConfig.model_validate({"storage": {"data": str(tmp_path)}})
+    yield from _pages(central, tmp_path)
+
+
+@pytest.fixture
+def pages_on_disk(tmp_path: Path) -> Iterator[Pages]:
+    """The same on a database that several requests use at once, as in earnest."""
+    database = Database(f"sqlite:///{tmp_path / 'central.sqlite3'}")
+    central = TestCentral(tmp_path, database=database)
+    yield from _pages(central, tmp_path)
+    central.close()
+
+
+def _pages(central: TestCentral, folder: Path) -> Iterator[Pages]:
+    config = CentralConfig.model_validate({"storage": {"data": str(folder)}})
     state = WebState(
         config=config,
         database=central.database,
