@@ -38,7 +38,7 @@ def footage(
         row = replay_rows.session_of(connection, node, session)
         openings.require_opening(connection, me, node, session, state.now())
         found = progress(state, connection, row)
-    return _fragment(request, row, me, found, came=bool(was) and not found.moving)
+    return _fragment(request, row, me, found, changed=bool(was) and not found.moving)
 
 
 @router.post("/sessions/{session}/footage")
@@ -65,7 +65,7 @@ def ask_for_footage(
             openings.write_access(state, connection, me, row, "footage.ask", opening.reason)
             found = progress(state, connection, row)
     if "hx-request" in request.headers:
-        return _fragment(request, row, me, found)
+        return _fragment(request, row, me, found, changed=True)
     return RedirectResponse(path_of(row), 303)
 
 
@@ -76,7 +76,7 @@ def badges(
     """Check every segment again and show what was found."""
     known = verifications_of(request)
     row, segments = _segments(state, me, node, session, known, written=not polled)
-    return _badges(request, row, me, segments, known)
+    return _badges(request, row, me, segments, known, told=polled == "footage")
 
 
 @router.post("/sessions/{session}/badges")
@@ -120,14 +120,24 @@ def _segments(
 
 
 def _badges(
-    request: Request, row: AnyRow, me: Me, segments: list[AnyRow], known: Verifications
+    request: Request,
+    row: AnyRow,
+    me: Me,
+    segments: list[AnyRow],
+    known: Verifications,
+    *,
+    told: bool = False,
 ) -> Response:
+    """Answer with the badges. A player that does not know yet what is broken is told to look again;
+    `told` when it is the player's own news that brought us here."""
     verdicts: list[tuple[AnyRow, Verdict | None]] = [(one, known.verdict(one)) for one in segments]
     looked_at = [(one, verdict) for one, verdict in verdicts if verdict is not None]
     broken = [(one, verdict) for one, verdict in looked_at if not verdict.holds]
+    finished = len(looked_at) == len(segments)
     return kit_of(request).page(
         request,
         "badges.html",
+        headers={"HX-Trigger": "footage-complete"} if broken and finished and not told else None,
         me=me,
         row=row,
         verdicts=verdicts,
@@ -138,13 +148,14 @@ def _badges(
 
 
 def _fragment(
-    request: Request, row: AnyRow, me: Me, found: Progress, *, came: bool = False
+    request: Request, row: AnyRow, me: Me, found: Progress, *, changed: bool = False
 ) -> Response:
+    """Answer with how asking stands; `changed` lets the player draw its timeline anew."""
     return kit_of(request).page(
         request,
         "footage.html",
-        headers={"HX-Trigger": "footage-complete"} if came else None,
+        headers={"HX-Trigger": "footage-complete"} if changed else None,
         row=row,
         me=me,
-        **fragment_values(row, found, came=came),
+        **fragment_values(row, found, came=changed and not found.moving),
     )

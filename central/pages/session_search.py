@@ -197,18 +197,16 @@ def _key(text: str) -> tuple[int, int, str, str] | None:
 
 
 def _counts(connection: Connection, filters: Filters) -> tuple[tuple[str, int], ...]:
-    joined = FLAGS.join(
-        SESSIONS, and_(FLAGS.c.node == SESSIONS.c.node, FLAGS.c.session == SESSIONS.c.session)
+    """Return sessions by flag; a session has a flag of a code once (projections.Views)."""
+    query = select(FLAGS.c.code, func.count()).where(
+        FLAGS.c.cleared_at.is_(None), FLAGS.c.session.is_not(None)
     )
-    count = func.count(func.distinct(FLAGS.c.node + "~" + FLAGS.c.session))
-    rows = connection.execute(
-        select(FLAGS.c.code, count)
-        .select_from(joined)
-        .where(FLAGS.c.cleared_at.is_(None), *_conditions(filters, by_flag=False))
-        .group_by(FLAGS.c.code)
-        .order_by(count.desc(), FLAGS.c.code)
-    )
-    return tuple((code, number) for code, number in rows)
+    if wanted := _conditions(filters, by_flag=False):
+        same = and_(FLAGS.c.node == SESSIONS.c.node, FLAGS.c.session == SESSIONS.c.session)
+        query = query.select_from(FLAGS.join(SESSIONS, same)).where(*wanted)
+    rows = connection.execute(query.group_by(FLAGS.c.code))
+    counts = [(code, number) for code, number in rows]
+    return tuple(sorted(counts, key=lambda item: (-item[1], item[0])))
 
 
 def _lines(connection: Connection, rows: Sequence[AnyRow], now: int) -> tuple[Line, ...]:
