@@ -52,6 +52,8 @@ class Posted:
                 if not isinstance(deeper, dict):
                     raise not_a_form("a name twice")
                 place = deeper
+            if last in place:
+                raise not_a_form("a name twice")
             place[last] = value
         return tree
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from starlette.responses import RedirectResponse, Response
@@ -52,7 +52,7 @@ Here = Annotated[Caller, Depends(at_counter)]
 Form = Annotated[Posted, Depends(posted)]
 
 
-def bar(parts: Parts) -> dict[str, object]:
+def bar(parts: Parts) -> dict[str, Any]:
     """Return what the top bar shows when a page comes, so that nothing moves a moment later."""
     today = day_of(parts.store.clock.now())
     return {"condition": condition(parts), "today": today, "seen": ""}

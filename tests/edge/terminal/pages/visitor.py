@@ -98,7 +98,7 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._area and self._form is not None:
             self._form.values[self._area] += data
-        if data.strip():
+        if data.strip() and all(tag != "template" for tag, _ in self._open):
             self.texts.append(data)
 
 
