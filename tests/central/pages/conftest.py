@@ -110,8 +110,14 @@ def pages_on_disk(tmp_path: Path) -> Iterator[Pages]:
     central.close()
 
 
-def _pages(central: TestCentral, folder: Path) -> Iterator[Pages]:
-    config = CentralConfig.model_validate({"storage": {"data": str(folder)}})
+@pytest.fixture
+def pages_behind_tls(central: TestCentral, tmp_path: Path) -> Iterator[Pages]:
+    """The same behind a proxy that ends TLS."""
+    yield from _pages(central, tmp_path, public_url="https://review.example")
+
+
+def _pages(central: TestCentral, folder: Path, **web: str) -> Iterator[Pages]:
+    config = CentralConfig.model_validate({"storage": {"data": str(folder)}, "web": web})
     state = WebState(
         config=config,
         database=central.database,
