@@ -107,10 +107,6 @@ def open_session(page: Page, url: str, name: str, reason: str = "随机复审") 
 def give_reason(page: Page, reason: str = "随机复审") -> None:
     form = page.locator("[data-test=opening]")
     expect(form).to_be_visible()
-    choice = form.locator(f"input[type=radio][value='{reason}']")
-    if choice.count():
-        choice.check()
-    else:
-        form.locator("[name=reason]").first.fill(reason)
-    form.locator("button").first.click()
+    form.get_by_label(reason).check()
+    form.locator("button.primary").click()
     expect(form).to_have_count(0)

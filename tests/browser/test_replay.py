@@ -72,7 +72,7 @@ def test_from_the_list_of_flagged_sessions_to_footage_that_plays(
     row.locator(f"a[href*='{session}']").first.click()
     give_reason(page)
     progress = page.locator("[data-test=footage-progress]")
-    page.locator("form[action*='/footage'] button").first.click()
+    page.locator("[data-test=ask-footage]").click()
     expect(progress).to_be_visible()
     expect(page.locator("[data-test=badge]").first).to_be_visible()
     page.wait_for_function(READY)
@@ -170,7 +170,9 @@ def test_an_edited_file_is_named_in_a_red_banner_and_not_played(
     open_session(page, address(stack, filmed.session), inspector)
     banner = page.locator("[data-test=broken]")
     expect(banner).to_be_visible()
-    expect(banner).to_contain_text(edited["segment"])
+    expect(banner).to_contain_text(time_of_day(edited["started_at"]))
+    row = page.locator(f"tr[data-segment='{edited['segment']}']")
+    expect(row.locator(".badge.stop")).to_have_count(1)
     played = page.request.get(
         f"{stack.central_url}/sessions/{filmed.session}/segments/{edited['segment']}.mp4"
         f"?node=demo-node"
