@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, Row, func, select
 
 from central.days import HOUR_US, bounds_of, day_of
-from central.pages.heatmap import SECOND_MS, CameraRow, Told, row_of
+from central.pages.heatmap import GRACE_US, SECOND_MS, CameraRow, Told, row_of
 from central.tables import CoverageDay, Node, table_of
 from retention.terms.wire import Status
 from retention.terms.words import SCENE_ROLES
@@ -22,7 +22,7 @@ from retention.terms.words import SCENE_ROLES
 NODES, DAYS = table_of(Node), table_of(CoverageDay)
 ROLES = tuple(SCENE_ROLES)
 AnyRow = Row[*tuple[Any, ...]]
-SpanState = Literal["before", "held", "gap", "unknown", "after"]
+SpanState = Literal["before", "held", "gap", "unknown", "soon", "after"]
 
 
 def camera_rows(
@@ -139,7 +139,7 @@ def spans_of_day(
     now: int,
     until: int | None = None,
 ) -> DaySpans:
-    """Tile a day: before anything was owed, held, in a gap, unknown, and not yet."""
+    """Tile a day: before anything was owed, held, in a gap, unknown, soon to be told, to come."""
     start, end = bounds_of(day)
     high = max(start, min(end, now if until is None else min(now, until)))
     gaps = list(gaps)
@@ -149,12 +149,13 @@ def spans_of_day(
         (max(low, gap.started_at), min(high, high if gap.ended_at is None else gap.ended_at))
         for gap in gaps
     )
+    waiting = now - high < GRACE_US and high - known <= GRACE_US
     spans = [Span(start, low, "before")]
     at = low
     for hole_start, hole_end in [*holes, (high, high)]:
         spans += [
             Span(at, min(known, hole_start), "held"),
-            Span(max(at, known), hole_start, "unknown"),
+            Span(max(at, known), hole_start, "soon" if waiting else "unknown"),
             Span(hole_start, hole_end, "gap"),
         ]
         at = hole_end

@@ -26,6 +26,7 @@ Level = Literal["stop", "look", "ok", "unknown"]
 
 SECOND_US = 1_000_000
 FRESH_US = 60 * SECOND_US  # a node that is online tells its status every five seconds
+LONG_US = 900 * SECOND_US  # shorter silences come and go with a network
 OLD_US = 3600 * SECOND_US  # a record that waits so long, a checkpoint so old, needs a look
 CLOCK_LIMIT_MS = 5000
 DISK_LOOK_DAYS, DISK_STOP_DAYS = 90, 30
@@ -231,7 +232,8 @@ def _warnings(
 ) -> list[tuple[str, Level]]:
     found: list[tuple[str, Level]] = []
     if state in ("silent", "never"):
-        found.append((state, "stop" if state == "silent" else "look"))
+        long = state == "silent" and now - row.last_seen > LONG_US
+        found.append((state, "stop" if long else "look"))
     if row.status is not None and live is None:
         found.append(("unread", "look"))
     if row.expected_sent - row.projected_sent > 1000:

@@ -21,6 +21,12 @@ from retention.terms.words import word
 CellState = Literal["full", "part", "none", "unknown", "soon"]
 GRACE_US = 2 * HOUR_US
 SECOND_MS = 1000
+MINUTE_US = 60_000_000
+UNITS = (
+    (DAY_US, 2 * DAY_US, "天", "d"),
+    (HOUR_US, HOUR_US, "小时", "h"),
+    (MINUTE_US, MINUTE_US, "分钟", "min"),
+)  # unit, from which length on it is used, its words
 
 
 class Told(Protocol):
@@ -158,12 +164,12 @@ def total_of(cells: Iterable[Cell]) -> Total:
 
 
 def length(milliseconds: int, lang: str) -> str:
-    """Return a length in one unit, never 0 for something."""
-    for unit, zh, en in ((DAY_US, "天", "d"), (HOUR_US, "小时", "h"), (60_000_000, "分钟", "min")):
-        if milliseconds * 1000 >= unit:
+    """Return a length in one unit, never 0 for something; from two days on in days."""
+    for unit, least, zh, en in UNITS:
+        if milliseconds * 1000 >= least:
             count = milliseconds * 1000 / unit
-            text = f"{count:.1f}" if count < 10 and unit != 60_000_000 else f"{count:.0f}"
-            return f"{text} {zh if lang == 'zh' else en}"
+            text = f"{count:.1f}" if count < 10 and unit != MINUTE_US else f"{count:.0f}"
+            return f"{text.removesuffix('.0')} {zh if lang == 'zh' else en}"
     seconds = -(-milliseconds // 1000)
     return f"{seconds} 秒" if lang == "zh" else f"{seconds} s"
 
