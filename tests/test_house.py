@@ -21,6 +21,7 @@ from edge.config import EdgeConfig
 from edge.terminal.app import create_app as create_terminal
 from edge.verifier.protocol import Verifier
 from retention.keyfiles import KeyDirectory
+from retention.records.clock import Clock
 from retention.records.fields import Frozen
 from retention.records.kinds import KINDS
 from retention.store.database import NodeStore
@@ -127,8 +128,10 @@ def terminal_app() -> FastAPI:
             "verification": {"camera": "c"},
         }
     )
+    store = mock.create_autospec(NodeStore, instance=True)
+    store.clock = mock.create_autospec(Clock, instance=True)
     return create_terminal(
-        store=mock.create_autospec(NodeStore, instance=True),
+        store=store,
         verifier=mock.create_autospec(Verifier, instance=True),
         keys=mock.create_autospec(KeyDirectory, instance=True),
         config=config,
