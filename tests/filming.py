@@ -1,7 +1,7 @@
 """Footage of sessions at central, made without a node: real H.264 in real segment files, and rows.
 
 Each picture carries its number in black and white blocks along its upper edge, so a test can read
-off the screen which moment it shows. Nothing here is signed or proven.
+off the screen which moment it shows. `prove` signs what was kept, as its node and central would.
 """
 
 from __future__ import annotations
@@ -14,15 +14,31 @@ from pathlib import Path
 
 import av
 import numpy as np
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, update
 
 from central.collector.receiving import file_of
 from central.database import Database
-from central.tables import CommandRow, CommandSegment, Footage, Session, table_of
+from central.tables import (
+    CheckpointRow,
+    CommandRow,
+    CommandSegment,
+    Footage,
+    Node,
+    Session,
+    table_of,
+)
 from retention.footage.layout import SegmentIdentity
 from retention.records.canonical import canonical_bytes
+from retention.records.checkpoint import (
+    Checkpoint,
+    Countersignature,
+    SignedCheckpoint,
+    SignedCountersignature,
+)
 from retention.records.clock import from_micros, to_text
+from retention.records.merkle import chunk_root, inclusion_proof, leaf_hash, tree_root
 from retention.records.payloads import SceneRole, SegmentSealed
+from retention.records.signing import Context, Signer
 from retention.terms.commands import FootageCommand, SignedCommand
 from tests.golden import samples as g
 
@@ -150,6 +166,8 @@ class Film:
         sample = next(one for one in g.SAMPLES if isinstance(one, SegmentSealed))
         sealed = sample.model_copy(
             update={
+                "segment": segment, "bytes": len(raw), "chunk_root": chunk_root(raw).hex(),
+                "file_sha256": hashlib.sha256(raw).hexdigest(),
                 "camera": camera, "scene_role": SceneRole(role), "started_at": started,
                 "ended_at": to_text(from_micros(ended_at)), "codec": "h264",
             }
@@ -161,7 +179,8 @@ class Film:
                     **tenant, segment=segment, camera=camera, scene_role=role,
                     started_at=started_at, ended_at=ended_at, sequence=0, tree_size=1,
                     size_bytes=len(raw), file_sha256=hashlib.sha256(raw).hexdigest(),
-                    chunk_root="0" * 64, record=g.record_of(sealed, 0).to_bytes(), proof=b"",
+                    chunk_root=sealed.chunk_root, record=g.record_of(sealed, 0).to_bytes(),
+                    proof=b"",
                     state=state, path=str(path.relative_to(self.root)), concluded_at=ended_at,
                 )
             )  # fmt: skip
@@ -171,3 +190,41 @@ class Film:
                 )
             )
         return segment
+
+    def prove(self, node_signer: Signer, central_signer: Signer) -> None:
+        """Make a tree of the segments kept so far and a checkpoint of it that both signed."""
+        footage, nodes, row = table_of(Footage), table_of(Node), self.row
+        tenant = {"agency": row.agency, "pharmacy": row.pharmacy, "node": self.node}
+        with self.database.write() as connection:
+            kept = connection.execute(select(footage).where(footage.c.node == self.node)).all()
+            leaves = [leaf_hash(one.record) for one in kept]
+            size, root = len(kept), tree_root(leaves)
+            for number, one in enumerate(kept):
+                proof = b"".join(inclusion_proof(leaves, number, size))
+                values = {"sequence": number, "tree_size": size, "proof": proof}
+                connection.execute(
+                    update(footage).where(footage.c.segment == one.segment).values(**values)
+                )
+            seen = row.opened_at
+            checkpoint = Checkpoint(
+                **tenant, tree_size=size, root_hash=root.hex(), sent_count=0, digest="sha-256",
+                occurred_at=to_text(from_micros(seen)),
+            )  # fmt: skip
+            signature = node_signer.sign(Context.CHECKPOINT, checkpoint)
+            statement = Countersignature(
+                node=self.node, tree_size=size, root_hash=root.hex(),
+                seen_at=to_text(from_micros(seen)),
+            )  # fmt: skip
+            counter = central_signer.sign(Context.COUNTERSIGNATURE, statement)
+            body = SignedCheckpoint(checkpoint=checkpoint, signature=signature)
+            countersigned = SignedCountersignature(countersignature=statement, signature=counter)
+            connection.execute(
+                insert(table_of(CheckpointRow)).values(
+                    **tenant, tree_size=size, previous_size=0, sent_count=0, root_hash=root,
+                    leaves=b"".join(leaves), seen_at=seen,
+                    body=canonical_bytes(body.model_dump(mode="json")),
+                    countersigned=canonical_bytes(countersigned.model_dump(mode="json")),
+                )
+            )  # fmt: skip
+            key = {"signing_key": node_signer.public_key.hex()}
+            connection.execute(update(nodes).where(nodes.c.node == self.node).values(**key))

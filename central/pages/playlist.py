@@ -17,7 +17,7 @@ from central.pages.timeline_values import Replay, Scene
 from retention.footage.fragments import Fragment, FragmentIndex
 from retention.records.clock import from_micros
 
-GROUP_US = 2_000_000  # What one request fetches: short, for a seek waits for it.
+GROUP_US = 1_000_000  # What one request fetches: short, for a seek waits for it whole.
 CLOSE_US = 40_000  # One picture: closer than this is the same moment, and no gap.
 MEDIA_TYPE = "application/vnd.apple.mpegurl"
 

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-BENCHES = ("recorder", "decision", "transfer", "pages")
+BENCHES = ("recorder", "decision", "transfer", "pages", "replay")
 
 
 def main() -> int:

@@ -230,11 +230,22 @@
     player.step(Number(step.dataset.seekStep));
   });
 
-  async function begin() {
-    const note = (words) => {
-      part("note").hidden = false;
-      part("note").querySelector("span").textContent = words;
-    };
+  function note(words) {
+    part("note").hidden = !words;
+    part("note").querySelector("span").textContent = words;
+  }
+
+  function show(replay) {
+    const before = player && { ms: player.clock.ms(), large: player.scenes.findIndex((s) => s.figure.classList.contains("large")) };
+    player?.destroy();
+    player = new Player(replay);
+    if (before) player.seek(before.ms);
+    if (before && before.large >= 0) player.large(player.scenes[before.large]);
+    player._buttons();
+  }
+
+  /* Ask what there is to play now. */
+  async function renew() {
     let answer;
     try {
       answer = await fetch(root.dataset.replay, { headers: { Accept: "application/json" } });
@@ -246,17 +257,12 @@
       note(texts[`status_${answer.status}`] || texts.failed);
       return;
     }
-    const at = player && player.clock.ms();
-    const replay = await answer.json();
-    player?.destroy();
-    player = new Player(replay);
-    if (at !== null) player.seek(at);
-    player._buttons();
-    root.classList.add("begun");
+    note("");
+    show(await answer.json());
   }
 
   /* Footage that came meanwhile, or went: draw and load anew, at the same moment. */
-  document.body.addEventListener("footage-complete", begin);
+  document.body.addEventListener("footage-complete", renew);
   window.addEventListener("hashchange", () => player && player.clock.seek(player._first()));
   window.countersightReplay = {
     get ready() { return player !== null && player.ready; },
@@ -264,5 +270,6 @@
     times: () => (player ? player.times() : []),
     seek: (ms) => player.seek(ms),
   };
-  begin();
+  const now = document.getElementById("replay-now");
+  if (now) show(JSON.parse(now.textContent)); else renew();
 })();

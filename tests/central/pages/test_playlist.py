@@ -39,10 +39,10 @@ def told(spans: list[Span]) -> list[tuple[float, float, str | None]]:
     ]
 
 
-def test_whole_file_is_told_in_groups_of_two_seconds():
-    found = list(entries([span(0, 5, file(0, [1] * 5))]))
+def test_whole_file_is_told_in_groups_of_a_second():
+    found = list(entries([span(0, 2.5, file(0, [0.5] * 5))]))
     assert [(one.from_us, one.to_us) for one in found] == [
-        (0, 2 * SECOND), (2 * SECOND, 4 * SECOND), (4 * SECOND, 5 * SECOND),
+        (0, SECOND), (SECOND, 2 * SECOND), (2 * SECOND, 2.5 * SECOND),
     ]  # fmt: skip
     assert [(one.offset, one.length) for one in found] == [(1000, 200), (1200, 200), (1400, 100)]
 
