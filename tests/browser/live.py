@@ -10,7 +10,7 @@ from typing import Any
 from playwright.sync_api import Page, expect
 
 from edge.simulators.demo_config import NODE, PHARMACIST
-from edge.simulators.demo_stack import DemoStack
+from edge.simulators.demo_stack import DemoFailed, DemoStack
 from edge.simulators.pharmacy import PharmacyClient
 from tests.browser.office import fill_sign_in
 
@@ -33,12 +33,13 @@ def account(stack: DemoStack, name: str, role: str) -> None:
 
 
 def purchase(stack: DemoStack, client: PharmacyClient, *, gap_of: str | None = None) -> str:
-    """Run a purchase that a pharmacist attests, which flags it; return its session.
+    """Run a purchase that a pharmacist attests after the face, which flags it; return its session.
 
-    `gap_of` names a camera that is unplugged until its gap is a row.
+    `gap_of` names a camera that is then unplugged until its gap is a row.
     """
     session = str(client.open()["session"])
     client.basket(session)
+    client.verify(session)  # takes its seconds: there is footage before anything is unplugged
     client.attest(session, PHARMACIST, stack.pharmacist_secret)
     if gap_of is not None:
         before = gaps(stack, gap_of)
@@ -56,7 +57,10 @@ def purchase(stack: DemoStack, client: PharmacyClient, *, gap_of: str | None = N
 
 
 def covered(stack: DemoStack, session: str) -> bool:
-    return bool(stack.central_get(f"/v1/sessions/{session}")["coverage"])
+    try:
+        return bool(stack.central_get(f"/v1/sessions/{session}")["coverage"])
+    except DemoFailed:  # not projected yet
+        return False
 
 
 def gaps(stack: DemoStack, camera: str, *, open_ones: bool = False) -> int:
