@@ -27,7 +27,7 @@ from retention.records.payloads import GapCause, NodeStopped, SceneRole
 from retention.store import footage, log
 from retention.store.database import NodeStore
 from tests.edge.counter_kit import FakeVerifier, config_for
-from tests.edge.terminal.test_live import Browser, _with_pages
+from tests.edge.terminal.test_live import Browser
 from tests.serving import served
 
 CENTRAL = {
@@ -56,12 +56,9 @@ def view(clock: ManualClock) -> LiveView:
 
 @pytest.fixture
 def app(
-    store: NodeStore, verifier: FakeVerifier, keys: KeyDirectory, config: EdgeConfig,
-    clock: ManualClock, view: LiveView,
-) -> FastAPI:  # fmt: skip
-    made = create_app(store=store, verifier=verifier, keys=keys, config=config, live=view)
-    _with_pages(made, clock)
-    return made
+    store: NodeStore, verifier: FakeVerifier, keys: KeyDirectory, config: EdgeConfig, view: LiveView
+) -> FastAPI:
+    return create_app(store=store, verifier=verifier, keys=keys, config=config, live=view)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import httpx
 import numpy as np
 import pytest
 import zmq
-from fastapi import FastAPI
 
 from edge.config import EdgeConfig
 from edge.simulators.pharmacy import PharmacyClient
@@ -27,7 +26,6 @@ from edge.verifier.live import LivePublisher
 from edge.verifier.protocol import PICTURE, STATE, LiveState
 from models.opencv import cv2
 from retention.keyfiles import KeyDirectory
-from retention.pages.kit import PageKit
 from retention.records.clock import ManualClock
 from retention.records.ids import SeededIds
 from retention.store.database import NodeStore
@@ -175,7 +173,6 @@ def stage(
     address, view, stop = f"ipc://{tmp_path}/live", LiveView(clock), threading.Event()
     thread = threading.Thread(target=partial(view.run, context, address, stop), daemon=True)
     app = create_app(store=store, verifier=verifier, keys=keys, config=config, live=view)
-    _with_pages(app, clock)
     with LivePublisher(context, address, clock) as publisher, served(app) as url:
         thread.start()
         yield Stage(url, view, publisher, clock)
@@ -183,15 +180,6 @@ def stage(
         thread.join(DEADLINE_SECONDS)
     assert not thread.is_alive()
     context.destroy(linger=0)
-
-
-def _with_pages(app: FastAPI, clock: ManualClock) -> None:
-    if not hasattr(app.state, "pages"):
-        folder = Path(live_routes.__file__).parent
-        app.state.pages = PageKit(
-            templates=folder / "templates", assets=[folder / "assets"], clock=clock,
-            brand=("药店", "Pharmacy"),
-        )  # fmt: skip
 
 
 Browser = Callable[..., httpx.Client]
