@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 HOUR_US = 3_600_000_000
 DAY_US = 24 * HOUR_US
@@ -45,6 +46,7 @@ def parse_day(text: str) -> date:
     return day
 
 
+@lru_cache(maxsize=2048)
 def bounds_of(day: str) -> tuple[int, int]:
     """Return the first moment of a day and that of the next."""
     start = (parse_day(day) - EPOCH_DAY).days * DAY_US - AHEAD_US

@@ -40,11 +40,11 @@ def camera_rows(
         if text.lower() in f"{row.pharmacy} {row.node}".lower()
     }
     told: dict[tuple[str, str], dict[str, AnyRow]] = {}
-    for row in connection.execute(
-        select(DAYS.c.node, DAYS.c.camera, DAYS.c.day, DAYS.c.owed_ms, DAYS.c.covered_ms,
-               DAYS.c.known_until)
-        .where(DAYS.c.day >= window[0], DAYS.c.day <= window[-1])
-    ):  # fmt: skip
+    query = select(
+        DAYS.c.node, DAYS.c.camera, DAYS.c.day, DAYS.c.owed_ms, DAYS.c.covered_ms,
+        DAYS.c.known_until,
+    ).where(DAYS.c.day >= window[0], DAYS.c.day <= window[-1])  # fmt: skip
+    for row in connection.execute(query).all():
         told.setdefault((row[0], row[1]), {})[row[2]] = row
     known = {
         (row.node, row.camera): (row.first, row.scene_role)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Any
 
 import httpx
 import pytest
@@ -93,7 +94,7 @@ def with_camera(state: str) -> list[dict[str, object]]:
     ],
 )
 def test_what_a_status_tells_is_judged(
-    central: TestCentral, changes: dict[str, object], code: str, level: str
+    central: TestCentral, changes: dict[str, Any], code: str, level: str
 ) -> None:
     tell(central, "node-a", **changes)
     assert card(central).warnings == ((code, level),)
@@ -106,7 +107,7 @@ def test_what_a_status_tells_is_judged(
      {"cameras": with_camera("starting")}, {"bytes_per_day": None}, {"bytes_per_day": 0}],
 )  # fmt: skip
 def test_what_is_within_its_limits_is_no_warning(
-    central: TestCentral, changes: dict[str, object]
+    central: TestCentral, changes: dict[str, Any]
 ) -> None:
     tell(central, "node-a", **changes)
     assert warnings(central) == []
@@ -280,7 +281,7 @@ def test_renewed_rows_are_those_that_the_page_shows_as_they_are_now(
 ) -> None:
     fill(central)
     tell(central, "quiet")
-    asked = [("node", "quiet"), ("node", "broken"), ("node", "gone")]
+    asked = {"node": ["quiet", "broken", "gone"]}
     page = admin.get("/nodes/rows", params=asked)
     assert sorted(ids(page)) == ["broken", "quiet"]
     assert page.text.count('hx-swap-oob="true"') == 4  # two rows, the sentence, the time
