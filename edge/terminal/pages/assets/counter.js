@@ -109,8 +109,9 @@ document.addEventListener("click", (event) => {
     rows.append(form.querySelector("template[data-blank]").content.cloneNode(true));
     renumber(form);
     rows.lastElementChild.querySelector("input").focus();
-  } else if (event.target.matches("[data-remove]") && rows.children.length > 1) {
+  } else if (event.target.matches("[data-remove]")) {
     event.target.closest("[data-row]").remove();
+    if (!rows.children.length) rows.append(form.querySelector("template[data-blank]").content.cloneNode(true));
     renumber(form);
     rows.lastElementChild.querySelector("input").focus();
   }
@@ -177,4 +178,6 @@ document.addEventListener("DOMContentLoaded", () => {
   showSwitch();
   soundOf(document);
   document.querySelectorAll("[data-codes]").forEach(countCodes);
+  const first = document.querySelector("form[data-basket] input[name]");
+  if (first) first.focus({ preventScroll: true });
 });
