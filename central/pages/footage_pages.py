@@ -102,7 +102,8 @@ def _segments(
     again: bool = False,
 ) -> tuple[AnyRow, list[AnyRow]]:
     """Return the session and its concluded segments, and begin to look at them."""
-    with state.database.write() as connection:
+    database = state.database
+    with database.write() if written else database.read() as connection:
         row = replay_rows.session_of(connection, node, session)
         opening = openings.require_opening(connection, me, node, session, state.now())
         if written:

@@ -6,6 +6,7 @@ Also GET replay.json. The texts that the player's script shows stand in TEXTS.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -24,7 +25,6 @@ from central.pages.timeline_values import (
     GapFact,
     Replay,
     SegmentFact,
-    StepFact,
 )
 from central.pages.verification import Verifications, verifications_of
 from central.tables import CommandRow, CommandSegment, Footage, Gap, Node, table_of
@@ -76,26 +76,28 @@ def load(
     opening: AnyRow,
     lang: Language,
     verifications: Verifications,
+    steps: Sequence[views.StepView] | None = None,
 ) -> Replay:
-    """Return the time of a session as it stands now."""
-    full = queries.session_in_full(connection, row)
+    """Return the time of a session as it stands now; `steps` when they are read already."""
+    if steps is None:
+        steps = steps_of(connection, row)
     owed = span_of(row, state.config.footage, state.now())
     facts = Facts(
         node=row.node,
         session=row.session,
         owed=owed,
-        cameras=_cameras(connection, row, full),
+        cameras=_cameras(connection, row, steps),
         segments=[_segment(state, one, verifications) for one in segments_of(connection, row)],
         gaps=_gaps(connection, row.node, owed),
         asked=commands_of(connection, row, state.now()),
-        steps=steps_of(full, lang),
+        steps=steps_in_words(steps, lang),
     )
     return timeline.replay_of(facts, lang, clear=opening.clear_at is not None)
 
 
-def steps_of(full: views.SessionView, lang: Language) -> list[StepFact]:
-    """Return the steps of a session in words, the first MAX_STEPS of them."""
-    return steps_in_words(full.steps[:MAX_STEPS], lang)
+def steps_of(connection: Connection, row: AnyRow) -> list[views.StepView]:
+    """Return the steps of a session; a node that makes very many does not slow its inspector."""
+    return queries.steps(connection, row, limit=MAX_STEPS)
 
 
 def segments_of(connection: Connection, row: AnyRow) -> list[AnyRow]:
@@ -196,10 +198,12 @@ def _gaps(connection: Connection, node: str, span: tuple[int, int]) -> list[GapF
     ]
 
 
-def _cameras(connection: Connection, row: AnyRow, full: views.SessionView) -> dict[str, str]:
+def _cameras(
+    connection: Connection, row: AnyRow, steps: Sequence[views.StepView]
+) -> dict[str, str]:
     """Return the cameras that owe this session footage: as reckoned at its end, else all of the
     node's."""
-    covered = contents(full.steps).get(SessionCovered)
+    covered = contents(steps).get(SessionCovered)
     if isinstance(covered, SessionCovered):
         return {one.camera: one.scene_role for one in covered.scenes}
     status = connection.execute(

@@ -18,6 +18,7 @@ from central.pages.kit import kit_of
 from central.pages.openings import AnyRow
 from central.pages.session_search import persons
 from central.pages.signed_in import Me, SignedIn
+from central.pages.steps import steps_in_words
 from central.pages.verification import verifications_of
 from central.web import queries
 from central.web.state import State, WebState
@@ -162,8 +163,10 @@ def _show(
     opening: AnyRow,
 ) -> Response:
     lang = language_of(request)
-    full = queries.session_in_full(connection, row)
-    replay = replay_rows.load(state, connection, row, opening, lang, verifications_of(request))
+    told = replay_rows.steps_of(connection, row)
+    replay = replay_rows.load(
+        state, connection, row, opening, lang, verifications_of(request), told
+    )
     return kit_of(request).page(
         request,
         "session.html",
@@ -175,8 +178,8 @@ def _show(
         opening=opening,
         person=persons(connection, [row]).get((row.node, row.session), ""),
         flags=_flags(connection, row),
-        facts=session_facts.facts_of(full.steps),
-        steps=replay_rows.steps_of(full, lang),
+        facts=session_facts.facts_of(told),
+        steps=steps_in_words(told, lang),
         replay=replay.to_json(lang, replay_rows.TEXTS),
         replay_url=query_path(f"/sessions/{row.session}/replay.json", node=row.node),
         **fragment_values(row, progress(state, connection, row)),

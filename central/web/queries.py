@@ -141,16 +141,17 @@ def session_rows(connection: Connection, session: str, node: str | None = None) 
     return list(connection.execute(query))
 
 
-def session_in_full(connection: Connection, row: AnyRow) -> views.SessionView:
-    """Return steps with payloads, receipt, authorisation, settlement, coverage and footage."""
+def steps(connection: Connection, row: AnyRow, limit: int | None = None) -> list[views.StepView]:
+    """Return the records of a session in order, with their payloads as they were sent."""
     joined = and_(STEPS.c.node == RECORDS.c.node, STEPS.c.sequence == RECORDS.c.sequence)
     found = connection.execute(
         select(RECORDS)
         .select_from(STEPS.join(RECORDS, joined))
         .where(STEPS.c.node == row.node, STEPS.c.session == row.session)
         .order_by(RECORDS.c.sequence)
-    ).all()
-    steps = [
+        .limit(limit)
+    )
+    return [
         views.StepView(
             sequence=record.sequence,
             kind=record.kind,
@@ -160,10 +161,15 @@ def session_in_full(connection: Connection, row: AnyRow) -> views.SessionView:
         )
         for record in found
     ]
-    last = {step.kind: step.payload for step in steps}
+
+
+def session_in_full(connection: Connection, row: AnyRow) -> views.SessionView:
+    """Return steps with payloads, receipt, authorisation, settlement, coverage and footage."""
+    told = steps(connection, row)
+    last = {step.kind: step.payload for step in told}
     return views.SessionView(
         summary=_summaries(connection, [row])[0],
-        steps=steps,
+        steps=told,
         receipt=last.get("identity.decided"),
         authorisation=last.get("session.authorised"),
         settlement=last.get("settlement.concluded"),
@@ -178,7 +184,8 @@ def footage(connection: Connection, node: str, session: str) -> views.FootageVie
         select(COMMANDS)
         .where(COMMANDS.c.node == node, COMMANDS.c.session == session)
         .order_by(COMMANDS.c.issued_at)
-    )
+    ).all()
+    segments = _segments(connection, [row.command for row in commands])
     return views.FootageView(
         session=session,
         commands=[
@@ -191,7 +198,7 @@ def footage(connection: Connection, node: str, session: str) -> views.FootageVie
                 outcome=row.outcome,
                 detail=row.detail,
                 segments_offered=row.segments_offered,
-                segments=_segments(connection, row.command),
+                segments=segments[row.command],
             )
             for row in commands
         ],
@@ -263,30 +270,37 @@ def _summaries(connection: Connection, rows: Sequence[AnyRow]) -> list[views.Ses
     ]
 
 
-def _segments(connection: Connection, command: str) -> list[views.SegmentView]:
+def _segments(
+    connection: Connection, commands: Sequence[str]
+) -> dict[str, list[views.SegmentView]]:
+    """Return the segments that answer each command, in the node's order, in one question."""
     joined = and_(LINKS.c.node == FOOTAGE.c.node, LINKS.c.segment == FOOTAGE.c.segment)
     rows = connection.execute(
-        select(FOOTAGE)
+        select(FOOTAGE, LINKS.c.command)
         .select_from(LINKS.join(FOOTAGE, joined))
-        .where(LINKS.c.command == command)
+        .where(LINKS.c.command.in_(commands))
         .order_by(LINKS.c.ordinal)
     )
-    return [
-        views.SegmentView(
-            segment=row.segment,
-            camera=row.camera,
-            scene_role=row.scene_role,
-            started_at=moment(row.started_at),
-            ended_at=moment(row.ended_at),
-            bytes=row.size_bytes,
-            file_sha256=row.file_sha256,
-            chunk_root=row.chunk_root,
-            sequence=row.sequence,
-            tree_size=row.tree_size,
-            state=row.state,
-            verified=row.state == "accepted",
-            reason=row.reason,
-            path=row.path,
-        )
-        for row in rows
-    ]
+    found: dict[str, list[views.SegmentView]] = {command: [] for command in commands}
+    for row in rows:
+        found[row.command].append(_segment(row))
+    return found
+
+
+def _segment(row: AnyRow) -> views.SegmentView:
+    return views.SegmentView(
+        segment=row.segment,
+        camera=row.camera,
+        scene_role=row.scene_role,
+        started_at=moment(row.started_at),
+        ended_at=moment(row.ended_at),
+        bytes=row.size_bytes,
+        file_sha256=row.file_sha256,
+        chunk_root=row.chunk_root,
+        sequence=row.sequence,
+        tree_size=row.tree_size,
+        state=row.state,
+        verified=row.state == "accepted",
+        reason=row.reason,
+        path=row.path,
+    )
