@@ -72,6 +72,13 @@ def test_day_with_something_missing_tells_how_much_is_held(
     assert (found.state, css_class(found), found.missing_ms) == (state, mark, missing_ms)
 
 
+def test_rounding_is_not_unknown_and_what_is_to_come_is_not_counted() -> None:
+    rounded = cell(Row(DAY_MS - 3, DAY_MS - 3, END))
+    soon = cell(None, now=START + HOUR_US)
+    assert rounded.state == "full"
+    assert total_of([rounded, soon]).days == 1
+
+
 def test_day_that_nobody_told_of_is_unknown() -> None:
     assert (cell(None).state, cell(None).unknown_ms) == ("unknown", DAY_MS)
 
@@ -168,6 +175,25 @@ def test_gap_is_drawn_where_it_is_and_the_rest_is_held() -> None:
     assert (found.hours[5].gap_ms, found.hours[5].held_ms) == (HOUR_MS, 0)
     assert (found.hours[6].gap_ms, found.hours[6].held_ms) == (0, HOUR_MS)
     assert found.unexplained_ms == HOUR_MS
+
+
+def test_day_on_which_nothing_is_owed_has_nothing_to_show() -> None:
+    found = spans_of_day(DAY, None, [], "2026-01-03", LATER)
+    assert [span.state for span in found.spans] == ["before"]
+
+
+def test_first_day_is_drawn_from_its_first_footage_on() -> None:
+    told = Row(3 * HOUR_MS, 3 * HOUR_MS, END)
+    found = spans_of_day(DAY, told, [], DAY, LATER)
+    assert [(span.state, (span.end - span.start) // HOUR_US) for span in found.spans] == [
+        ("before", 21), ("held", 3),
+    ]  # fmt: skip
+
+
+def test_gap_that_no_summary_reached_explains_nothing_before_it() -> None:
+    told, now = Row(8 * HOUR_MS, 8 * HOUR_MS, START + 8 * HOUR_US), START + 10 * HOUR_US
+    found = spans_of_day(DAY, told, [GapRow(START + 9 * HOUR_US, None)], "2025-12-01", now)
+    assert found.unexplained_ms == 0
 
 
 def test_last_hour_of_today_is_on_its_way_and_an_old_one_is_unknown() -> None:
