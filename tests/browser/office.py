@@ -24,7 +24,7 @@ from central.tables import Base
 from central.web.app import create_app
 from central.web.state import WebState
 from retention.records.clock import ManualClock, to_micros
-from retention.records.ids import SeededIds
+from retention.records.ids import SystemIds
 from tests.browser.rows import Plan, fill
 from tests.serving import served
 
@@ -66,7 +66,7 @@ def office(folder: Path, plan: Plan | None = None) -> Iterator[Office]:
         database=database,
         keys=load_keys(config),
         clock=clock,
-        ids=SeededIds(11),
+        ids=SystemIds(),
         admin_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
     )
     try:
