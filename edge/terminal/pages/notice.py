@@ -25,16 +25,15 @@ def points(reference_days: int) -> tuple[Point, ...]:
     """Return the notice for a node that keeps references as long as its configuration says."""
     return (
         Point("用途", "Purpose",
-              "核对来购药的人是不是参保人本人，只在结算前比对一次，不用于其他目的。",
-              "To check that whoever buys is the insured person, one comparison before settling,"
-              " for nothing else."),
+              "核对来购药的人是不是参保人本人，只在结算前比对，不用于其他目的。",
+              "To check before settling that the buyer is the insured person, for nothing else."),
         Point("保存什么", "What is kept",
-              "证件照片的加密特征，只存在本店设备，不上传，不保存照片。",
-              "Encrypted features of the card's picture, on this pharmacy's device only; not sent"
-              " elsewhere, and the picture is not kept."),
+              "证件照片的加密特征，只存在本店设备，不上传，不保存照片；核验结果和时间记入业务记录。",
+              "Encrypted features of the card's picture, on this pharmacy's device only, not sent"
+              " elsewhere; not the picture. Result and time go into the records of the purchase."),
         Point("保存多久", "How long",
-              f"最长 {reference_days} 天，到期自动删除。",
-              f"At most {reference_days} days, then erased by itself."),
+              f"特征最长 {reference_days} 天，到期自动删除。",
+              f"The features at most {reference_days} days, then erased by themselves."),
         Point("怎样撤回", "How to withdraw",
               "随时向本店提出，特征立即删除，不影响已办理的业务。",
               "Tell this pharmacy at any time; the features are erased at once, and nothing that"
