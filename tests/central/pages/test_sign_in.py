@@ -112,6 +112,15 @@ def test_five_failures_lock_for_a_quarter_of_an_hour(pages: Pages) -> None:
     assert sign_in(browser, "li").status_code == 303
 
 
+def test_count_begins_anew_after_a_lock(pages: Pages) -> None:
+    pages.account("li", "inspector")
+    for _ in range(5):
+        sign_in(pages.browser(), "li", WRONG)
+    pages.clock.advance(timedelta(minutes=15))
+    assert sign_in(pages.browser(), "li", WRONG).status_code == 403
+    assert sign_in(pages.browser(), "li").status_code == 303
+
+
 def test_only_failures_in_a_row_count(pages: Pages) -> None:
     pages.account("li", "inspector")
     for _ in range(2):
