@@ -32,8 +32,9 @@ def points(reference_days: int) -> tuple[Point, ...]:
               "Encrypted features of the card's picture, on this pharmacy's device only, not sent"
               " elsewhere; not the picture. Result and time go into the records of the purchase."),
         Point("保存多久", "How long",
-              f"特征最长 {reference_days} 天，到期自动删除。",
-              f"The features at most {reference_days} days, then erased by themselves."),
+              f"特征最长使用 {reference_days} 天，到期不再使用；提出撤回，立即删除。",
+              f"The features are used at most {reference_days} days, not after that; withdraw, and"
+              " they are erased at once."),
         Point("怎样撤回", "How to withdraw",
               "随时向本店提出，特征立即删除，不影响已办理的业务。",
               "Tell this pharmacy at any time; the features are erased at once, and nothing that"
