@@ -150,6 +150,13 @@ def test_segment_that_cannot_be_played_is_named_and_never_footage(
     assert scene.codec is None
 
 
+def test_of_segments_at_one_moment_the_one_that_tells_most_is_shown() -> None:
+    order: list[SegmentState] = ["receiving", "lost", "broken", "accepted"]
+    here = [segment(0, 60 + n, state) for n, state in enumerate(order)]
+    shown = [pieces(segments=here[: n + 1])[0][2] for n in range(4)]
+    assert shown == ["coming", "absent", "broken", "footage"]
+
+
 def test_cameras_without_any_footage_are_scenes_too_in_the_order_of_their_roles() -> None:
     cameras = {"c": "dispensing", "b": "purchase", "a": "prescription", "z": "corridor"}
     found = replay_of(facts(cameras=cameras), "zh")
