@@ -136,7 +136,7 @@ def test_time_and_filters_are_in_the_address(central: TestCentral, admin: httpx.
     cover(central, "other", "2025-12-30", pharmacy="P9")
     assert len(days(admin.get("/coverage?pharmacy=p9"))) == 4
     assert len(days(admin.get("/coverage?end=2025-12-24&days=30"))) == 6
-    assert admin.get("/coverage?end=2025-12-24").text.count('<th scope="col" abbr=') == 60
+    assert admin.get("/coverage?end=2025-12-24").text.count('<th scope="col"><span') == 60
     assert len(days(admin.get("/coverage?end=2025-12-25&show=missing"))) == 3
     assert days(admin.get("/coverage?end=2025-12-25&show=unknown")) == []
     assert len(days(admin.get("/coverage?days=7"))) == len(days(admin.get("/coverage?days=60")))
