@@ -18,7 +18,7 @@
       this.replay = replay;
       this.clock = new P.Clock(replay.length_ms);
       this.scenes = replay.scenes.map((scene) => new P.Scene(scene, {
-        clear: replay.clear, texts, onTrouble: (words, status) => this.trouble(words, status),
+        clear: replay.clear, texts, onTrouble: () => this.trouble(),
       }));
       part("scenes").replaceChildren(...this.scenes.map((scene) => scene.figure));
       part("scenes").dataset.count = this.scenes.length;
@@ -30,7 +30,7 @@
       this.clock.seek(this._first());
       this.scenes.forEach((scene) => scene.load(this.clock.ms()));
       if (this.scenes.some((scene) => scene.playable !== (scene.facts.playlist !== null))) {
-        this.trouble(texts.unplayable, 0);
+        this.say(texts.unplayable, 0);
       }
       this.frame = requestAnimationFrame(() => this.tick());
     }
@@ -101,8 +101,14 @@
       this.speed(SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, at))]);
     }
 
+    /* Tell what went wrong with any scene; nothing when all are well again. */
+    trouble() {
+      const found = this.scenes.find((scene) => scene.trouble);
+      this.say(found ? found.trouble : "", found ? found.status : 0);
+    }
+
     /* Show words about what went wrong and what to do; "" takes them away. */
-    trouble(words, status) {
+    say(words, status) {
       const note = part("note");
       note.hidden = !words;
       note.querySelector("span").textContent = words;

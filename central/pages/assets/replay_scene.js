@@ -17,6 +17,7 @@
     h264: 'video/mp4; codecs="avc1.42E01E"',
     hevc: 'video/mp4; codecs="hvc1.1.6.L93.B0"',
   };
+  const AT_ONCE = { maxTimeToFirstByteMs: 10000, maxLoadTimeMs: 60000, timeoutRetry: null, errorRetry: null };
   const HLS = {
     enableWorker: false, // a worker would be made from a blob: script, which our policy forbids
     autoStartLoad: false,
@@ -29,6 +30,10 @@
     backBufferLength: 20,
     maxBufferHole: HOLE_S,
     maxFragLookUpTolerance: 0.02,
+    // Trying again is ours, with words; hls.js alone would try for half a minute without any.
+    manifestLoadPolicy: { default: AT_ONCE },
+    playlistLoadPolicy: { default: AT_ONCE },
+    fragLoadPolicy: { default: AT_ONCE },
   };
 
   /* Say whether this browser can play footage of a codec. */
@@ -43,7 +48,8 @@
       this.facts = scene;
       this._texts = texts;
       this._onTrouble = onTrouble;
-      this._parked = null;
+      this._parked = null; // where the picture waits while the clock is in a gap, ms
+      this._stood = null; // the moment that was last sought to stand at, seconds
       this._retry = 0;
       this._recovered = false;
       this.trouble = "";
@@ -57,6 +63,7 @@
       const hls = (this.hls = new Hls(HLS));
       hls.on(Hls.Events.MANIFEST_PARSED, () => hls.startLoad(this._start(ms) / 1000));
       hls.on(Hls.Events.ERROR, (_, data) => this._failed(data));
+      hls.on(Hls.Events.FRAG_BUFFERED, () => this._mended());
       hls.loadSource(this.facts.playlist);
       hls.attachMedia(this.video);
       this._parked = this._start(ms);
@@ -76,6 +83,7 @@
 
     /* Bring the picture to the clock. Returns false while the clock has to wait for it. */
     follow(ms, running, rate) {
+      this._ms = ms;
       const piece = P.pieceAt(this.facts.pieces, ms);
       this._show(piece);
       if (!this.playable || this.trouble) return true;
@@ -141,17 +149,24 @@
       this.video.currentTime = ms / 1000;
     }
 
+    /* Show the picture of a moment. Also after playing: a paused video may show a later picture
+       than its time says, so it is sought anew. */
     _stand(target, left) {
       this.wait();
-      if (!this.video.readyState) return false;
+      const video = this.video;
+      if (!video.readyState) return false;
       const reach = Math.max(0, target - Math.max(0, SAME_S - left));
-      const off = Math.abs(this.video.currentTime - reach) > SAME_S;
-      if (off && !this.video.seeking) this.video.currentTime = reach;
-      return left < EDGE_S || (!off && !this.video.seeking && this.video.readyState >= 2);
+      const off = this._stood !== reach || Math.abs(video.currentTime - reach) > SAME_S;
+      if (off && !video.seeking) {
+        video.currentTime = reach;
+        this._stood = reach;
+      }
+      return left < EDGE_S || (!off && !video.seeking && video.readyState >= 2);
     }
 
     _run(target, rate, left) {
       const video = this.video;
+      this._stood = null;
       if (!video.readyState || video.seeking) return left < EDGE_S;
       const drift = video.currentTime - target;
       if (Math.abs(drift) > SEEK_BEYOND_S * Math.max(1, rate)) {
@@ -189,22 +204,27 @@
       } else if (data.fatal && data.type === Hls.ErrorTypes.MEDIA_ERROR) {
         this._say(this._texts.damaged, 0);
       } else if (data.fatal) {
-        this._say(this._texts.offline, status);
+        this._say(this._texts.offline, 0);
         this._retry = setTimeout(() => this._again(), RETRY_MS);
       }
     }
 
     _again() {
-      this.trouble = "";
       this.hls.destroy();
-      this.load(this.video.currentTime * 1000);
-      this._onTrouble("", 0);
+      this.load(this._ms);
+    }
+
+    _mended() {
+      if (this.trouble !== this._texts.offline) return;
+      this.trouble = "";
+      this._onTrouble();
     }
 
     _say(words, status) {
       this.trouble = words;
+      this.status = status; // 0: nothing that the person has to do
       this.wait();
-      this._onTrouble(words, status);
+      this._onTrouble();
     }
   };
 })();
