@@ -61,15 +61,12 @@ def _camera(
     config: EdgeConfig, camera: CameraConfig, state: uplink.CameraState, now: int
 ) -> CameraStatus:
     last = state.last_ended_at
-    if state.gap_open:
-        word = "down"
-    else:
-        word = "recording" if is_fresh(config, last, now) else "starting"
+    live = "recording" if is_fresh(config, last, now) else "starting"
     return CameraStatus.model_validate(
         {
             "camera": camera.id,
             "scene_role": camera.scene_role,
-            "state": word,
+            "state": "down" if state.gap_open else live,
             "last_sealed_at": None if last is None else to_text(from_micros(last)),
             "simulated": camera.simulated,
         }
