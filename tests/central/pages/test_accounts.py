@@ -52,10 +52,15 @@ def test_every_page_asks_who_is_there() -> None:
     assert found == OPEN
 
 
-def test_pages_of_admins_are_found() -> None:
-    paths = {path for _, path in ADMIN_ROUTES}
-    assert {"/accounts", "/accounts/reset", "/access", "/access.csv", "/nodes"} <= paths
-    assert "/sessions" not in paths
+def test_what_is_no_session_and_no_sign_in_is_for_admins() -> None:
+    for_all = {"/password", "/sign-out", *OPEN}
+    found = {
+        (method, path)
+        for method, path, _ in page_routes()
+        if path not in for_all and path.split("/")[1] != "sessions"
+    }
+    assert found == set(ADMIN_ROUTES)
+    assert ("GET", "/access.csv") in found
 
 
 def test_no_inspector_gets_a_page_of_admins(pages: Pages) -> None:
