@@ -124,6 +124,23 @@ def test_opening_of_another_sign_in_opens_nothing(pages: Pages, review: Review) 
     assert 'data-test="opening"' in pages.signed_in("chen").get(HERE).text
 
 
+def test_opening_of_one_node_does_not_open_anothers_session_of_the_same_id(
+    pages: Pages, review: Review
+) -> None:
+    review.session()
+    with pages.central.database.write() as connection:
+        connection.execute(
+            insert(table_of(Session)).values(
+                agency="430100", pharmacy="P9", node="shop/b", session=SESSION, opened_at=1, proxy=0
+            )
+        )
+    browser = pages.signed_in()
+    opened(pages, browser)
+    other = "?node=shop%2Fb"
+    assert 'data-test="opening"' in browser.get(f"/sessions/{SESSION}{other}").text
+    assert browser.get(f"/sessions/{SESSION}/replay.json{other}").status_code == 403
+
+
 def test_session_that_nobody_knows_is_said_to_be_unknown(pages: Pages) -> None:
     browser = pages.signed_in()
     for path in ("", "/replay.json", "/footage", "/badges", "/x"):
