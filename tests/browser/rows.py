@@ -17,7 +17,7 @@ from sqlalchemy import Connection, insert
 
 from central.database import Database
 from central.projector import project_all
-from central.tables import Access, CoverageDay, Node, StoredRecord, table_of
+from central.tables import Access, CheckpointRow, CoverageDay, Node, StoredRecord, table_of
 from retention.records import payloads as p
 from retention.records.clock import to_micros, to_text
 from retention.records.fields import Frozen
@@ -64,6 +64,10 @@ def fill(database: Database, now: datetime, plan: Plan | None = None) -> list[tu
         connection.execute(
             insert(table_of(Node)), [_node(n, at, sent.get(n, 0)) for n in range(plan.nodes)]
         )
+        connection.execute(
+            insert(table_of(CheckpointRow)),
+            [_checkpoint(n, at, sent.get(n, 0)) for n in range(plan.nodes)],
+        )
         connection.execute(insert(table_of(CoverageDay)), list(_days(now, plan)))
         if plan.access:
             connection.execute(insert(table_of(Access)), list(_access(at, plan)))
@@ -86,9 +90,29 @@ def _node(number: int, at: int, sent: int) -> dict[str, Any]:
         "last_sequence": sent - 1,
         "frontier": b"",
         "projected_sent": 0,
-        "last_seen": at - (3 * DAY if number % 10 == 7 else 5_000_000),
-        "status": json.dumps(_status(number, at)),
+        "last_seen": _last_seen(number, at),
+        "status": json.dumps(_status(number, _last_seen(number, at))),
     }
+
+
+def _checkpoint(number: int, at: int, size: int) -> dict[str, Any]:
+    return {
+        "agency": "430100",
+        "pharmacy": pharmacy_of(number),
+        "node": node_name(number),
+        "tree_size": size,
+        "previous_size": 0,
+        "sent_count": size,
+        "root_hash": bytes(32),
+        "leaves": b"",
+        "body": b"",
+        "countersigned": b"",
+        "seen_at": _last_seen(number, at),
+    }
+
+
+def _last_seen(number: int, at: int) -> int:
+    return at - (3 * DAY if number % 10 == 7 else 5_000_000)
 
 
 def _status(number: int, at: int) -> dict[str, object]:
@@ -106,7 +130,7 @@ def _status(number: int, at: int) -> dict[str, object]:
             }
             for camera, role in CAMERAS
         ],
-        "disk_free_bytes": (20 + number * 37 % 400) * 10**10,
+        "disk_free_bytes": (700 + number * 37 % 400 if number % 6 else 400) * 10**10,
         "bytes_per_day": 6 * 10**10,
         "backlog": number % 5,
         "oldest_unsent_at": None,
@@ -114,30 +138,29 @@ def _status(number: int, at: int) -> dict[str, object]:
 
 
 def _days(now: datetime, plan: Plan) -> Iterator[dict[str, Any]]:
-    owed = 14 * 3600 * 1000
     for back in range(plan.days):
         moment = now + timedelta(hours=8) - timedelta(days=back)
         begins = datetime(moment.year, moment.month, moment.day, tzinfo=UTC) - timedelta(hours=8)
+        known_until = min(to_micros(now), to_micros(begins + timedelta(days=1)))
+        owed = (known_until - to_micros(begins)) // 1000
         for number in range(plan.nodes):
             for place, (camera, role) in enumerate(CAMERAS):
                 if (number * 7 + place + back) % 53 == 0:
                     continue  # a day that nothing is known of
                 lost = owed // 4 if (number * 31 + place * 11 + back) % 29 == 0 else 0
-                row = {
+                yield {
                     "agency": "430100",
                     "pharmacy": pharmacy_of(number),
                     "node": node_name(number),
                     "camera": camera,
                     "day": f"{moment:%Y-%m-%d}",
                     "scene_role": role,
+                    "known_until": known_until,
                     "owed_ms": owed,
                     "covered_ms": owed - lost,
                     "segments": 840,
                     "bytes": 6_000_000_000,
                 }
-                if "known_until" in table_of(CoverageDay).c:
-                    row["known_until"] = to_micros(min(now, begins + timedelta(days=1)))
-                yield row
 
 
 def _access(at: int, plan: Plan) -> Iterator[dict[str, Any]]:
@@ -169,7 +192,7 @@ def _sessions(
         node = number % plan.nodes
         session = session_id(number, opened)
         made.append((node_name(node), session))
-        story = STORIES[(number // plan.nodes) % len(STORIES)]
+        story = STORIES[(number + number // plan.nodes) % len(STORIES)]
         for moment, payload in _story(number, session, opened, story):
             sequence = sent.get(node, 0)
             rows.append(_record(node, sequence, session_id(len(rows), moment), moment, payload))
