@@ -15,7 +15,7 @@ from retention.records.errors import UsageError, explained_import
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge.simulators.demo", "the main job on this machine, with simulated cameras"),
     "edge": ("edge.cli", "the pharmacy node: run, check, status, enrol, pair, unpair, pharmacist"),
-    "central": ("central.cli", "the review service: run, migrate, check"),
+    "central": ("central.cli", "the review service: run, migrate, check, account"),
     "identity": ("identity.cli", "compare a reference with probes"),
     "models": ("models.cli", "the vision models: list, verify, install"),
     "retention": ("retention.cli", "check a node's data folder"),
