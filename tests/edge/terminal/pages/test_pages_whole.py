@@ -7,12 +7,13 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from hypothesis import given
 from hypothesis import strategies as st
-from jinja2 import FileSystemLoader
+from jinja2 import Environment, Template
 
 from edge.platform.nhsa import NhsaPlatform
 from edge.simulators.platform import create_platform
@@ -42,14 +43,13 @@ OF_OTHERS = {"guidance.html"}
 def loaded(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The names of all templates that were rendered."""
     names: set[str] = set()
-    inner = FileSystemLoader.get_source
+    inner = Environment.get_template
 
-    def noted(self: FileSystemLoader, environment: object, template: str) -> object:
-        found = inner(self, environment, template)  # type: ignore[arg-type]
-        names.add(template)
-        return found
+    def noted(self: Environment, name: str, *around: Any, **values: Any) -> Template:
+        names.add(name)
+        return inner(self, name, *around, **values)
 
-    monkeypatch.setattr(FileSystemLoader, "get_source", noted)
+    monkeypatch.setattr(Environment, "get_template", noted)
     return names
 
 
