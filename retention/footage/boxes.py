@@ -158,7 +158,7 @@ def fragment_ticks(moof: bytes, usual: int = 0) -> tuple[int, int] | None:
     `usual` is the length of a sample of which the fragment tells none.
     """
     start: int | None = None
-    default, ticks = usual, 0
+    default, ticks = 0, 0
     try:
         for box in _inner(moof, 0, len(moof)):
             if box.kind == b"tfhd":

@@ -47,6 +47,14 @@ def test_whole_file_is_told_in_groups_of_a_second():
     assert [(one.offset, one.length) for one in found] == [(1000, 200), (1200, 200), (1400, 100)]
 
 
+def test_fragments_with_other_bytes_between_are_fetched_apart():
+    index = FragmentIndex(
+        1000, (Fragment(1000, 100, 0, 400_000), Fragment(1500, 100, 400_000, 400_000))
+    )
+    found = list(entries([span(0, 0.8, PlayedFile("/a", 0, index))]))
+    assert [(one.offset, one.length) for one in found] == [(1000, 100), (1500, 100)]
+
+
 def test_gap_between_files_keeps_its_length():
     spans = [span(0, 2, file(0, [2], "/a")), span(2, 9), span(9, 11, file(9, [2], "/b"))]
     assert told(spans) == [(0, 2, "/a"), (2, 9, None), (9, 11, "/b")]

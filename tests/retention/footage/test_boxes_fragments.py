@@ -92,6 +92,13 @@ def test_index_ends_at_a_time_that_cannot_be(times, kept):
     assert len(indexed(raw).fragments) == kept
 
 
+def test_fragment_is_whole_only_when_its_media_follows_at_once():
+    between = moof(0, 25) + box(b"free", b"") + box(b"mdat", b"x")
+    assert indexed(head(40) + between).fragments == ()
+    index = indexed(head(40) + between + moof(1000, 25) + box(b"mdat", b"x"))
+    assert [one.start_us for one in index.fragments] == [1_000_000]
+
+
 def test_fragment_of_endless_samples_is_none():
     assert indexed(head(40) + moof(0, 2**32 - 1) + box(b"mdat", b"x")).fragments == ()
 
