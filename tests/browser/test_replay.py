@@ -28,6 +28,9 @@ from tests.browser.office import fill_sign_in
 
 READY = "() => window.countersightReplay && window.countersightReplay.ready"
 TIMES = "() => [...document.querySelectorAll('video[data-scene]')].map((v) => v.currentTime * 1000)"
+SCENES_WITH_FOOTAGE = (
+    "[...document.querySelectorAll('video[data-scene]')].filter((v) => v.readyState > 0).length"
+)
 APART_MS = 100
 SAMPLES, FEWEST, BETWEEN_MS = 12, 5, 150
 
@@ -73,9 +76,15 @@ def test_from_the_list_of_flagged_sessions_to_footage_that_plays(
     row.locator(f"a[href*='{session}']").first.click()
     give_reason(page)
     progress = page.locator("[data-test=footage-progress]")
+    clock = page.locator("[data-test=clock]")
+    expect(clock).not_to_have_text("--:--:--")
+    moment = clock.inner_text()
     page.locator("[data-test=ask-footage]").click()
     expect(progress).to_be_visible()
     expect(page.locator("[data-test=badge]").first).to_be_visible()
+    expect(progress).to_contain_text("录像已到")
+    page.wait_for_function(f"() => {SCENES_WITH_FOOTAGE} === 3")
+    expect(clock).to_have_text(moment)  # what came before the first step moved nothing
     page.wait_for_function(READY)
     page.locator("[data-test=play]").click()
     page.wait_for_function(f"() => ({TIMES})().every((ms) => ms > 1000)")

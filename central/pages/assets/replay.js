@@ -242,10 +242,11 @@
   }
 
   function show(replay) {
-    const before = player && { ms: player.clock.ms(), large: player.scenes.findIndex((s) => s.figure.classList.contains("large")) };
+    // The origin may lie elsewhere now, so the moment is kept, not its distance from the origin.
+    const before = player && { at: player.replay.origin / 1000 + player.clock.ms(), large: player.scenes.findIndex((s) => s.figure.classList.contains("large")) };
     player?.destroy();
     player = new Player(replay);
-    if (before) player.seek(before.ms);
+    if (before) player.seek(before.at - replay.origin / 1000);
     if (before && before.large >= 0) player.large(player.scenes[before.large]);
     player._buttons();
   }
