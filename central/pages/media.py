@@ -45,7 +45,7 @@ def scene_playlist(
     request: Request, state: State, me: Me, session: str, ordinal: int, node: str = ""
 ) -> Response:
     """Answer with the playlist of one camera's time. Raises Refusal (403, 404)."""
-    with state.database.write() as connection:
+    with state.database.read() as connection:
         row = session_of(connection, node, session)
         opening = openings.require_opening(connection, me, node, session, state.now())
         found = load(
@@ -53,6 +53,8 @@ def scene_playlist(
         )
         scene = _scene(found, ordinal)
         rows = {one.segment: one for one in segments_of(connection, row)}
+    # (3) All scenes ask at once; whoever writes holds the others up, so only the row is written.
+    with state.database.write() as connection:
         openings.write_access(state, connection, me, row, "footage.play", opening.reason)
     files = _files(state, found, scene, rows)
     return Response(playlist.of_scene(found, scene, files), media_type=playlist.MEDIA_TYPE)
