@@ -72,6 +72,6 @@ def test_pictures_of_the_counter(tabs: Tabs, empty_counter: DemoStack) -> None:
         agree_and_enrol(page, picture_of_card("person-a"))
         page.locator("[data-test=verify] [data-test=next]").click()
         page.wait_for_function("() => document.querySelector('[data-test=live]')?.naturalWidth > 0")
-        expect(page.locator("[data-test=guidance] .instruction")).to_be_visible()
+        expect(page.locator("[data-test=guidance] .ring")).to_be_visible()
         picture_of(page, f"counter.{lang}")
         expect(page.locator("[data-test=last-decision]")).to_be_visible()
