@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest import mock
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 
 from central import accounts, passwords
 from central.config import CentralConfig
@@ -19,7 +22,7 @@ from central.keys import CentralKeys
 from central.tables import Access, table_of
 from central.web.app import create_app
 from central.web.state import WebState
-from retention.records.clock import ManualClock
+from retention.records.clock import Clock, ManualClock
 from retention.records.ids import SeededIds
 from tests.central.wirekit import CENTRAL_SIGNER, OTHER_KEY, TestCentral
 from tests.serving import served
@@ -27,6 +30,7 @@ from tests.serving import served
 TOKEN = "a-token-for-tests"
 PASSWORD = "sieben Zwerge, ein Berg"
 ACCESS = table_of(Access)
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # making one for each browser costs 20 ms
 
 
 @pytest.fixture(autouse=True)
@@ -53,8 +57,9 @@ class Pages:
     def browser(self) -> httpx.Client:
         """Return a browser that asks for pages, follows nothing by itself and is signed out."""
         made = httpx.Client(
-            base_url=self.url, headers={"Accept": "text/html"}, trust_env=False, timeout=20
-        )
+            base_url=self.url, headers={"Accept": "text/html"}, trust_env=False, timeout=20,
+            verify=NO_TLS,
+        )  # fmt: skip
         self.clients.append(made)
         return made
 
@@ -96,27 +101,41 @@ def csrf(browser: httpx.Client, path: str = "/password") -> str:
     return found.group(1)
 
 
-@pytest.fixture
-def pages(central: TestCentral, tmp_path: Path) -> Iterator[Pages]:
-    yield from _pages(central, tmp_path)
+@pytest.fixture(scope="session")
+def office() -> Iterator[tuple[FastAPI, str]]:
+    """The application on its address, one for all tests; `_pages` gives it a test's own state."""
+    state = mock.create_autospec(WebState, instance=True, clock=mock.create_autospec(Clock))
+    app = create_app(state)
+    with served(app) as url:
+        yield app, url
 
 
 @pytest.fixture
-def pages_on_disk(tmp_path: Path) -> Iterator[Pages]:
+def pages(office: tuple[FastAPI, str], central: TestCentral, tmp_path: Path) -> Iterator[Pages]:
+    yield from _pages(office, central, tmp_path)
+
+
+@pytest.fixture
+def pages_on_disk(office: tuple[FastAPI, str], tmp_path: Path) -> Iterator[Pages]:
     """The same on a database that several requests use at once, as in earnest."""
     database = Database(f"sqlite:///{tmp_path / 'central.sqlite3'}")
     central = TestCentral(tmp_path, database=database)
-    yield from _pages(central, tmp_path)
+    yield from _pages(office, central, tmp_path)
     central.close()
 
 
 @pytest.fixture
-def pages_behind_tls(central: TestCentral, tmp_path: Path) -> Iterator[Pages]:
+def pages_behind_tls(
+    office: tuple[FastAPI, str], central: TestCentral, tmp_path: Path
+) -> Iterator[Pages]:
     """The same behind a proxy that ends TLS."""
-    yield from _pages(central, tmp_path, public_url="https://review.example")
+    yield from _pages(office, central, tmp_path, public_url="https://review.example")
 
 
-def _pages(central: TestCentral, folder: Path, **web: str) -> Iterator[Pages]:
+def _pages(
+    office: tuple[FastAPI, str], central: TestCentral, folder: Path, **web: str
+) -> Iterator[Pages]:
+    app, url = office
     config = CentralConfig.model_validate({"storage": {"data": str(folder)}, "web": web})
     state = WebState(
         config=config,
@@ -126,8 +145,10 @@ def _pages(central: TestCentral, folder: Path, **web: str) -> Iterator[Pages]:
         ids=SeededIds(7),
         admin_sha256=hashlib.sha256(TOKEN.encode()).hexdigest(),
     )
-    with served(create_app(state)) as url:
-        made = Pages(state, central, url)
-        yield made
-        for client in made.clients:
-            client.close()
+    app.state.countersight = state
+    app.state.verifications = None  # what was found of files belongs to the folder of a test
+    app.state.pages._clock = central.clock
+    made = Pages(state, central, url)
+    yield made
+    for client in made.clients:
+        client.close()
