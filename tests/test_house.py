@@ -8,11 +8,13 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 
 import countersight
 from central.web.app import create_app as create_central
@@ -117,6 +119,44 @@ def test_every_route_is_documented() -> None:
     assert "/v1/sessions/{session}/settlement" in paths
     assert "/v1/nodes" in paths
     assert [path for path in sorted(paths) if path not in text] == []
+
+
+@pytest.mark.parametrize("document", ["central-pages.md", "counter.md"])
+def test_every_page_is_documented(document: str) -> None:
+    text = (ROOT / "docs/design" / document).read_text()
+    app = central_app() if document == "central-pages.md" else terminal_app()
+    pages = {route.path for route in pages_of(app)}
+    assert len(pages) > 10
+    assert [path for path in sorted(pages) if path not in text] == []
+
+
+def pages_of(app: FastAPI) -> Iterator[APIRoute]:
+    """Yield the routes that are not of the API."""
+    for included in app.routes:
+        router = getattr(included, "original_router", None)
+        for route in [included] if router is None else router.routes:
+            if isinstance(route, APIRoute) and not route.include_in_schema:
+                yield route
+
+
+def test_both_readmes_name_the_same_commands_and_show_pages_that_are_there() -> None:
+    english, chinese = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+    assert commands_in(english) == commands_in(chinese)
+    assert {"make demo", "make test"} <= commands_in(english)
+    for text, lang in ((english, "en"), (chinese, "zh")):
+        shown = re.findall(r"\]\((docs/screens/[^)]+)\)", text)
+        assert len(shown) >= 6
+        assert all(path.endswith(f".{lang}.png") for path in shown)
+        sizes = {path: (ROOT / path).stat().st_size for path in shown}
+        assert {path: size for path, size in sizes.items() if size > 90_000} == {}
+
+
+def commands_in(readme: str) -> set[str]:
+    """Return every command that a reader may type, wherever it stands."""
+    fenced = "\n".join(re.findall(r"^```$\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL))
+    lines = [line.partition("#")[0].strip() for line in fenced.splitlines()]
+    inline = re.findall(r"`((?:make|countersight|apt-get|\.venv/bin/\w+) [^`]+)`", readme)
+    return {" ".join(one.split()) for one in [*lines, *inline] if one}
 
 
 def terminal_app() -> FastAPI:
