@@ -4,7 +4,8 @@
 (2) only segments that were accepted, whose file has the length of its record, and that no check
     found broken
 (3) every playlist that is fetched is an access row; the ranges that follow it are not
-Files are read where they lie, in pieces. Their address names their content: it never changes.
+Files are read where they lie, in pieces. No browser keeps them: what is on its disk outlasts the
+opening, and a file that was changed and put right again would still be played as it was.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from central.pages import openings, playlist
 from central.pages.replay_rows import load, segments_of, session_of
 from central.pages.signed_in import Me
 from central.pages.timeline_values import Replay, Scene
-from central.pages.verification import Verifications, verifications_of
+from central.pages.verification import Verifications, evidence_of, verifications_of
 from central.web.state import State, WebState
 from retention.footage.fragments import fragments
 from retention.pages.kit import language_of, query_path
@@ -34,7 +35,6 @@ from retention.terms.problems import Problem, Refusal
 router = APIRouter(include_in_schema=False)
 AnyRow = Row[*tuple[Any, ...]]
 MEDIA_TYPE = "video/mp4"
-KEPT = "private, max-age=3600, immutable"
 READ_BYTES = 512 * 1024
 AT_ONCE_BYTES = 4 * READ_BYTES
 _RANGE = re.compile(r"bytes=(\d{1,15})?-(\d{1,15})?")
@@ -64,15 +64,22 @@ def scene_playlist(
 def segment_bytes(
     request: Request, state: State, me: Me, session: str, segment: str, node: str = ""
 ) -> Response:
-    """Answer with a segment or a range of it. Raises Refusal (403, 404, 410)."""
+    """Answer with a segment or a range of it. Raises Refusal (403, 404, 410).
+
+    A file that nobody looked at since it changed is looked at now, beside the playing (2).
+    """
+    known = verifications_of(request)
     with state.database.read() as connection:
         openings.require_opening(connection, me, node, session, state.now())  # (1)
         row = session_of(connection, node, session)
-        rows = [one for one in segments_of(connection, row) if one.segment == segment]
-    if not rows:
-        raise Refusal(Problem(404, "NOT_FOUND", f"segment {segment[:64]}"))
-    path = playable(state, rows[0], verifications_of(request))
-    return _answer(request, path, rows[0])
+        rows = segments_of(connection, row)
+        wanted = next((one for one in rows if one.segment == segment), None)
+        if wanted is None:
+            raise Refusal(Problem(404, "NOT_FOUND", f"segment {segment[:64]}"))
+        path = playable(state, wanted, known)
+        unseen = evidence_of(connection, node, rows) if known.verdict(wanted) is None else []
+    known.begin((node, session), unseen)
+    return _answer(request, path, wanted)
 
 
 def playable(state: WebState, row: AnyRow, verifications: Verifications) -> Path:
@@ -145,9 +152,7 @@ def range_of(header: str, size: int) -> _Range | None:
 
 def _answer(request: Request, path: Path, row: AnyRow) -> Response:
     etag, size = f'"{row.file_sha256}"', row.size_bytes
-    headers = {"ETag": etag, "Cache-Control": KEPT, "Accept-Ranges": "bytes"}
-    if request.headers.get("if-none-match") == etag:
-        return Response(status_code=304, headers=headers)
+    headers = {"ETag": etag, "Cache-Control": "no-store", "Accept-Ranges": "bytes"}
     asked = None
     if request.headers.get("if-range", etag) == etag:
         try:

@@ -3,8 +3,8 @@
 (1) the file has the record's length, SHA-256 and chunk root
 (2) the record is a leaf of the tree of the checkpoint it came with, and says what the row says
 (3) that checkpoint is the one that the node signed and central countersigned
-What was found is kept for this process by file time and size; a file that was touched is looked at
-again. One file is read at a time, whoever asks.
+What was found is kept for this process by size and time of change (ctime; whoever writes can set
+mtime back); a file that was touched is looked at again. One file is read at a time, whoever asks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 CHECKPOINTS, NODES = table_of(CheckpointRow), table_of(Node)
 AnyRow = Row[*tuple[Any, ...]]
 MAX_KEPT = 20_000
-Key = tuple[str, str, int, int]  # node, segment, mtime_ns, size
+Key = tuple[str, str, int, int]  # node, segment, ctime_ns, size
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,8 @@ class Verifications:
         for row in rows:
             key = self._key(row)
             if key is not None:
-                self._found.pop(key, None)
+                with self._lock:
+                    self._found.pop(key, None)
 
     def _look_at(self, evidence: Sequence[Evidence], session: tuple[str, str]) -> None:
         try:
@@ -161,7 +162,7 @@ class Verifications:
             found = file_of(self.root, row.node, row.segment).stat()
         except OSError:
             return None
-        return row.node, row.segment, found.st_mtime_ns, found.st_size
+        return row.node, row.segment, found.st_ctime_ns, found.st_size
 
 
 def verifications_of(request: Request) -> Verifications:
