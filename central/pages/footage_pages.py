@@ -1,7 +1,8 @@
 """Footage of a session: asking its node for it, how that goes, and whether what came still holds.
 
 One command is under way per session: a second click finds the first. What htmx fetches again and
-again is no new look, so only the first look at the badges and each asking is an access row.
+again is no new look, so only the first look at the badges and each asking is an access row. When
+the opening ends, the parts of a page that is still open end with it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def footage(
     """Show how asking stands; tells the page when what was on its way is complete."""
     with state.database.read() as connection:
         row = replay_rows.session_of(connection, node, session)
-        openings.require_opening(connection, me, node, session, state.now())
+        if openings.opening_of(connection, me, node, session, state.now()) is None:
+            return _over(request, row, "footage")
         found = progress(state, connection, row)
     return _fragment(request, row, me, found, changed=bool(was) and not found.moving)
 
@@ -48,7 +50,9 @@ def ask_for_footage(
     """Ask the node for the session's footage, unless that is under way already."""
     with state.database.write() as connection:
         row = replay_rows.session_of(connection, node, session)
-        opening = openings.require_opening(connection, me, node, session, state.now())
+        opening = openings.opening_of(connection, me, node, session, state.now())
+        if opening is None:
+            return _over(request, row, "footage")
         found = progress(state, connection, row)
         if found.may_ask and under_way(connection, node, session, state.now()) is None:
             issue(
@@ -76,6 +80,8 @@ def badges(
     """Check every segment again and show what was found."""
     known = verifications_of(request)
     row, segments = _segments(state, me, node, session, known, written=not polled)
+    if segments is None:
+        return _over(request, row, "badges")
     return _badges(request, row, me, segments, known, told=polled == "footage")
 
 
@@ -86,6 +92,8 @@ def check_again(
     """Forget what was found before and read every file once more."""
     known = verifications_of(request)
     row, segments = _segments(state, me, node, session, known, written=True, again=True)
+    if segments is None:
+        return _over(request, row, "badges")
     if "hx-request" in request.headers:
         return _badges(request, row, me, segments, known)
     return RedirectResponse(path_of(row), 303)
@@ -100,12 +108,15 @@ def _segments(
     *,
     written: bool,
     again: bool = False,
-) -> tuple[AnyRow, list[AnyRow]]:
-    """Return the session and its concluded segments, and begin to look at them."""
+) -> tuple[AnyRow, list[AnyRow] | None]:
+    """Return the session and its concluded segments, and begin to look at them; None instead of
+    them when it is not open."""
     database = state.database
     with database.write() if written else database.read() as connection:
         row = replay_rows.session_of(connection, node, session)
-        opening = openings.require_opening(connection, me, node, session, state.now())
+        opening = openings.opening_of(connection, me, node, session, state.now())
+        if opening is None:
+            return row, None
         if written:
             openings.write_access(state, connection, me, row, "footage.verify", opening.reason)
         segments = [
@@ -159,4 +170,14 @@ def _fragment(
         row=row,
         me=me,
         **fragment_values(row, found, came=changed and not found.moving),
+    )
+
+
+def _over(request: Request, row: AnyRow, part: str) -> Response:
+    """Answer when the session is not open, or no longer: htmx gets words in the part's place, which
+    ask no more. Raises Refusal (403 NOT_OPENED) for anybody else."""
+    if "hx-request" not in request.headers:
+        raise openings.not_opened(row.session)
+    return kit_of(request).page(
+        request, "opening_over.html", status=403, part=part, path=path_of(row)
     )

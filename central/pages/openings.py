@@ -44,8 +44,13 @@ def require_opening(
     """Return the opening. Raises Refusal (403 NOT_OPENED) without one."""
     found = opening_of(connection, me, node, session, now)
     if found is None:
-        raise Refusal(Problem(403, "NOT_OPENED", f"session {session}"))
+        raise not_opened(session)
     return found
+
+
+def not_opened(session: str) -> Refusal:
+    """Return the refusal of whoever has no opening of a session."""
+    return Refusal(Problem(403, "NOT_OPENED", f"session {session}"))
 
 
 def open_session(

@@ -6,14 +6,17 @@ from datetime import timedelta
 
 import httpx
 import pytest
+from sqlalchemy import update
 
 from central.enrolment import revoke
+from central.tables import Opening, table_of
 from tests.central.pages.conftest import Pages, csrf
 from tests.central.pages.review_kit import ROLES, SESSION, Review
 from tests.central.wirekit import TestCentral, TestNode
 
 HERE = f"/sessions/{SESSION}?node=node-a"
 FOOTAGE = f"/sessions/{SESSION}/footage?node=node-a"
+BADGES = f"/sessions/{SESSION}/badges?node=node-a"
 REPLAY = f"/sessions/{SESSION}/replay.json?node=node-a"
 
 
@@ -208,6 +211,21 @@ def test_without_an_opening_nothing_is_asked_and_nothing_told(pages: Pages, revi
         assert answer.status_code == 403
         assert "请回到业务页，填写理由后重新打开" in answer.text
     assert review.commands() == []
+
+
+@pytest.mark.parametrize(("path", "part"), [(FOOTAGE, "footage"), (BADGES, "badges")])
+def test_part_of_a_page_whose_opening_is_over_asks_no_more(
+    pages: Pages, inspector: httpx.Client, path: str, part: str
+) -> None:
+    with pages.central.database.write() as connection:
+        connection.execute(update(table_of(Opening)).values(expires_at=pages.state.now()))
+    htmx = {"HX-Request": "true"}
+    for answer in (inspector.get(path, headers=htmx), inspector.post(path, headers=htmx)):
+        assert answer.status_code == 403
+        assert f'<div id="{part}"' in answer.text
+        assert "hx-get" not in answer.text
+        assert "hx-reswap" not in answer.headers  # it takes the part's own place
+        assert f'href="{HERE}"' in answer.text
 
 
 def test_polling_is_no_look_of_its_own(pages: Pages, inspector: httpx.Client) -> None:
