@@ -1,6 +1,6 @@
 """What the database and the disk know about the time of one session, as the timeline takes it.
 
-Also GET replay.json. The texts that the player's script shows stand in TEXTS.
+Also GET replay.json. The player's own words stand in replay.html.
 """
 
 from __future__ import annotations
@@ -45,8 +45,6 @@ SILENT_AFTER_US = 90 * 1_000_000
 MAX_GAPS = 500
 MAX_STEPS = 500
 
-TEXTS: dict[str, tuple[str, str]] = {}
-
 
 @router.get("/sessions/{session}/replay.json")
 def replay_json(
@@ -58,7 +56,7 @@ def replay_json(
         row = session_of(connection, node, session)
         opening = openings.require_opening(connection, me, node, session, state.now())
         found = load(state, connection, row, opening, lang, verifications_of(request))
-    return JSONResponse(found.to_json(lang, TEXTS))
+    return JSONResponse(found.to_json(lang))
 
 
 def session_of(connection: Connection, node: str, session: str) -> AnyRow:

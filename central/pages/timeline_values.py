@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from retention.pages.kit import Language, query_path, translated
+from retention.pages.kit import Language, query_path
 from retention.terms.words import word
 
 PieceState = Literal["footage", "gap", "absent", "coming", "broken"]
@@ -129,7 +129,7 @@ class Replay:
     scenes: tuple[Scene, ...]
     steps: tuple[StepMark, ...]
 
-    def to_json(self, lang: Language, texts: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    def to_json(self, lang: Language) -> dict[str, Any]:
         """Return replay.json: the pieces, with words and addresses for the script."""
         return {
             "node": self.node,
@@ -139,7 +139,6 @@ class Replay:
             "clear": self.clear,
             "scenes": [self._scene_json(scene, lang) for scene in self.scenes],
             "steps": [asdict(step) for step in self.steps],
-            "texts": {name: translated(lang, *pair) for name, pair in texts.items()},
         }
 
     def _scene_json(self, scene: Scene, lang: Language) -> dict[str, Any]:

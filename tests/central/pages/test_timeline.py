@@ -183,13 +183,12 @@ def test_steps_keep_their_number_and_those_outside_are_left_out() -> None:
 def test_json_names_a_playlist_only_where_there_is_footage() -> None:
     cameras = {"cam-0": "purchase", "cam-1": "dispensing"}
     found = replay_of(facts(node="shop/a", cameras=cameras, segments=[segment(0, 60)]), "en")
-    told = found.to_json("en", {"stalled": ("等待", "Waiting")})
+    told = found.to_json("en")
     assert [scene["playlist"] for scene in told["scenes"]] == [
         "/sessions/s/scenes/0.m3u8?node=shop%2Fa",
         None,
     ]
     assert [scene["role_text"] for scene in told["scenes"]] == ["Purchase", "Dispensing"]
-    assert told["texts"] == {"stalled": "Waiting"}
     assert told["clear"] is False
 
 
