@@ -70,7 +70,7 @@ def open_session(
     """Open a session for a reason, then show it."""
     with state.database.write() as connection:
         row = replay_rows.session_of(connection, node, session)
-        reason, problem = _reason(choice, text.strip())
+        reason, problem = _reason(choice, text)
         if problem:
             given = {"choice": choice, "text": text, "problem": problem}
             return _ask_reason(request, connection, me, row, given)
@@ -99,7 +99,11 @@ def path_of(row: AnyRow) -> str:
 
 
 def _reason(choice: str, text: str) -> tuple[str, str]:
-    """Return the reason as the access log keeps it, or which field is wrong and how."""
+    """Return the reason as the access log keeps it, or which field is wrong and how.
+
+    It stands in that log in one line, and nothing in it may turn the line around.
+    """
+    text = " ".join("".join(one if one.isprintable() else " " for one in text).split())
     if choice not in REASONS:
         return "", "choice"
     if choice == "other" and not text:
@@ -180,7 +184,7 @@ def _show(
         flags=_flags(connection, row),
         facts=session_facts.facts_of(told),
         steps=steps_in_words(told, lang),
-        replay=replay.to_json(lang, replay_rows.TEXTS),
+        replay=replay.to_json(lang),
         replay_url=query_path(f"/sessions/{row.session}/replay.json", node=row.node),
         **fragment_values(row, progress(state, connection, row)),
         badges_url=query_path(f"/sessions/{row.session}/badges", node=row.node),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import httpx
@@ -19,6 +20,7 @@ from tests.golden.samples import LINE
 
 OPENINGS = table_of(Opening)
 HERE = f"/sessions/{SESSION}?node=node-a"
+REPLAY = f"/sessions/{SESSION}/replay.json?node=node-a"
 
 
 @pytest.fixture
@@ -79,6 +81,30 @@ def test_other_reason_is_kept_as_it_was_written(pages: Pages, review: Review) ->
     form = {"csrf": csrf(browser), "choice": "other", "text": "案件 <b>12</b>"}
     browser.post(HERE, data=form)
     assert "案件 &lt;b&gt;12&lt;/b&gt;" in browser.get(HERE).text
+
+
+def test_reason_is_one_line_that_reads_as_it_was_written(pages: Pages, review: Review) -> None:
+    review.session()
+    browser = pages.signed_in()
+    text = "案件\u202e 12\x00\r\nadmin\u3000token "
+    browser.post(HERE, data={"csrf": csrf(browser), "choice": "other", "text": text})
+    assert "<b>案件 12 admin token</b>" in browser.get(HERE).text
+
+
+def test_reason_of_nothing_that_can_be_seen_is_none(pages: Pages, review: Review) -> None:
+    review.session()
+    browser = pages.signed_in()
+    form = {"csrf": csrf(browser), "choice": "other", "text": "\u200b\x00\u3000"}
+    assert browser.post(HERE, data=form).status_code == 422
+
+
+def test_step_after_the_footage_is_no_place_to_go_to(pages: Pages, review: Review) -> None:
+    review.session()
+    browser = pages.signed_in()
+    browser.post(HERE, data={"csrf": csrf(browser), "choice": "sample"})
+    shown = browser.get(HERE).text
+    on_timeline = {step["n"] for step in browser.get(REPLAY).json()["steps"]}
+    assert {int(n) for n in re.findall(r'data-seek-step="(\d+)"', shown)} == on_timeline
 
 
 def test_double_click_opens_once(pages: Pages, review: Review) -> None:
