@@ -7,6 +7,7 @@
   const P = CountersightPlayer;
   const SPEEDS = [0.5, 1, 2, 4, 8];
   const FRAME_MS = 40, SECOND_MS = 1000, JUMP_MS = 10000, WORDS_AFTER_MS = 1000, HASH_EVERY_MS = 5000;
+  const LOCKED_OUT = [401, 403];
   const LEAD_MS = 2000; // a replay begins a little before the first step
   const root = document.querySelector("[data-replay]");
   if (!root) return;
@@ -30,7 +31,7 @@
       this.clock.seek(this._first());
       this.scenes.forEach((scene) => scene.load(this.clock.ms()));
       if (this.scenes.some((scene) => scene.playable !== (scene.facts.playlist !== null))) {
-        this.say(texts.unplayable, 0);
+        say(texts.unplayable);
       }
       this.frame = requestAnimationFrame(() => this.tick());
     }
@@ -101,22 +102,12 @@
       this.speed(SPEEDS[Math.max(0, Math.min(SPEEDS.length - 1, at))]);
     }
 
-    /* Tell what went wrong with any scene; nothing when all are well again. */
+    /* Tell what went wrong with any scene; nothing when all are well again. Whoever may no longer
+       look gets no further: the clock stops too. */
     trouble() {
       const found = this.scenes.find((scene) => scene.trouble);
-      this.say(found ? found.trouble : "", found ? found.status : 0);
-    }
-
-    /* Show words about what went wrong and what to do; "" takes them away. */
-    say(words, status) {
-      const note = part("note");
-      note.hidden = !words;
-      note.querySelector("span").textContent = words;
-      const link = note.querySelector("a");
-      link.hidden = !status;
-      link.textContent = status === 401 ? texts.sign_in : texts.reload;
-      const here = location.pathname + location.search;
-      link.href = status === 401 ? `/sign-in?next=${encodeURIComponent(here)}` : here;
+      if (found && LOCKED_OUT.includes(found.status)) this.pause();
+      say(found ? found.trouble : "", found ? found.status : 0);
     }
 
     large(scene) {
@@ -163,8 +154,8 @@
 
     _show(ms) {
       const readout = P.timeOfDay(this.replay.origin, ms);
-      if (part("clock").textContent !== readout) {
-        part("clock").textContent = readout;
+      if (this._readout !== readout) {
+        part("clock").textContent = this._readout = readout;
         this.timeline.move(ms);
       }
       if (this.clock.playing && performance.now() - (this._hashed || 0) > HASH_EVERY_MS) this._hash();
@@ -236,9 +227,16 @@
     player.step(Number(step.dataset.seekStep));
   });
 
-  function note(words) {
-    part("note").hidden = !words;
-    part("note").querySelector("span").textContent = words;
+  /* Show words about what went wrong and what to do; "" takes them away. */
+  function say(words, status = 0) {
+    const note = part("note");
+    note.hidden = !words;
+    note.querySelector("span").textContent = words;
+    const link = note.querySelector("a");
+    link.hidden = !status;
+    link.textContent = status === 401 ? texts.sign_in : texts.reload;
+    const here = location.pathname + location.search;
+    link.href = status === 401 ? `/sign-in?next=${encodeURIComponent(here)}` : here;
   }
 
   function show(replay) {
@@ -257,14 +255,14 @@
     try {
       answer = await fetch(root.dataset.replay, { headers: { Accept: "application/json" } });
     } catch {
-      note(texts.offline_page);
+      say(texts.offline_page);
       return;
     }
     if (!answer.ok || !(answer.headers.get("content-type") || "").includes("json")) {
-      note(texts[`status_${answer.status}`] || texts.failed);
+      say(texts[`status_${answer.status}`] || texts.failed, answer.status);
       return;
     }
-    note("");
+    say("");
     show(await answer.json());
   }
 

@@ -63,13 +63,6 @@ CountersightPlayer.timeOfDay = (origin, ms, decimals = 1) => {
   return new Date(whole).toISOString().slice(11, decimals ? 20 + decimals : 19);
 };
 
-/* Return 42.0 s or 1:05 for a length. */
-CountersightPlayer.lengthText = (ms) => {
-  const seconds = Math.round(ms / 1000);
-  if (seconds < 60) return `${(ms / 1000).toFixed(1)} s`;
-  return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
-};
-
 /* Return an SVG or HTML element with attributes; `text` is its text, never markup. */
 CountersightPlayer.element = (name, attributes = {}, text = "") => {
   const svg = "svg g rect line circle text title defs pattern path".split(" ").includes(name);

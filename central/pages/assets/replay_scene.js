@@ -67,7 +67,6 @@
       hls.loadSource(this.facts.playlist);
       hls.attachMedia(this.video);
       this._parked = this._start(ms);
-      this.video.addEventListener("loadedmetadata", () => this.onChange?.(), { once: true });
     }
 
     destroy() {

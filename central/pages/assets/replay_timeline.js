@@ -7,7 +7,10 @@
   const P = CountersightPlayer;
   const LABEL = 88, RIGHT = 12, TOP = 22, ROW = 22, BAR = 14, STEP = 24, LEVELS = 4, AXIS = 20;
   const TICKS_MS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600].map((s) => s * 1000);
-  const FILL = { gap: "url(#replay-hatch)", absent: "url(#replay-dots)", coming: "url(#replay-way)" };
+  const FILL = {
+    gap: "url(#replay-hatch)", absent: "url(#replay-dots)", coming: "url(#replay-way)",
+    broken: "url(#replay-cross)",
+  };
 
   P.Timeline = class {
     /* `onSeek(ms, scrubbing)` is called for clicks and drags, `onStep(n)` for steps. */
@@ -94,6 +97,10 @@
       pattern("replay-hatch", 8, [P.element("path", { d: "M-2 2l4-4M0 8l8-8M6 10l4-4", class: "t-hatch" })]);
       pattern("replay-dots", 6, [P.element("circle", { cx: 3, cy: 3, r: 1.1, class: "t-dot" })]);
       pattern("replay-way", 8, [P.element("path", { d: "M1 1l3 3-3 3", class: "t-way" })]);
+      pattern("replay-cross", 14, [
+        P.element("rect", { width: 14, height: 14, class: "t-stop" }),
+        P.element("path", { d: "M3 3l8 8M11 3l-8 8", class: "t-cross" }),
+      ]);
       this.svg.append(defs);
     }
 
