@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from retention.terms.problems import Problem, Refusal
 
 Role = Literal["inspector", "admin"]
 COOKIE = "sign_in"
+NONCE = 32  # hex digits, as many as of the digest that follows
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -54,8 +56,8 @@ class PasswordNeeded(Exception):
 def check_origin(request: Request) -> None:
     """See that no other site sent this (3). Raises Refusal 403 FORM_ELSEWHERE.
 
-    A browser that tells neither leaves it to the token: over plain HTTP on a LAN there is no
-    Sec-Fetch-Site, and the origin of a form is null under our referrer policy.
+    Over plain HTTP on a LAN there is no Sec-Fetch-Site; the origin is there, and it is never null
+    for a form of ours. Who tells neither is no browser of today and leaves it to the token.
     """
     if request.method in SAFE_METHODS:
         return
@@ -63,8 +65,8 @@ def check_origin(request: Request) -> None:
     if site is not None:
         ours = site in ("same-origin", "none")  # none: the person did it, as with a reload
     else:
-        origin = request.headers.get("origin", "null")
-        ours = origin == "null" or urlsplit(origin).netloc == request.headers.get("host", "")
+        origin = request.headers.get("origin")
+        ours = origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
     if not ours:
         raise Refusal(Problem(403, "FORM_ELSEWHERE"))
 
@@ -80,9 +82,13 @@ async def given_csrf(request: Request) -> str:
     return field if isinstance(field, str) else ""
 
 
-def csrf_of(token: str) -> str:
-    """Return what the forms of a sign-in carry: made of its cookie, telling nothing of it."""
-    return hmac.new(token.encode(errors="replace"), b"csrf", hashlib.sha256).hexdigest()
+def csrf_of(token: str, nonce: str) -> str:
+    """Return what a page's forms carry: made of the cookie's token, telling nothing of it.
+
+    Every page has its own nonce: from the length of a compressed page nobody learns the next one's.
+    """
+    made = hmac.new(token.encode(errors="replace"), f"csrf {nonce}".encode(), hashlib.sha256)
+    return nonce + made.hexdigest()[:NONCE]
 
 
 def person_of(state: WebState, request: Request) -> sign_ins.Person | None:
@@ -114,16 +120,23 @@ def require_person(
     found = person_of(state, request)
     if found is None:
         raise SignInNeeded(expired=COOKIE in request.cookies)
+    show_who(request, found)
     if request.method not in SAFE_METHODS:
-        wanted = csrf_of(request.cookies[COOKIE])
+        wanted = csrf_of(request.cookies[COOKIE], csrf[:NONCE])
         if not hmac.compare_digest(csrf.encode(), wanted.encode()):
             raise Refusal(Problem(403, "FORM_STALE"))
     return found
 
 
+def show_who(request: Request, found: sign_ins.Person) -> None:
+    """Let a refusal's page keep the navigation of who may use it (central/web/problems.py)."""
+    if not found.must_change:
+        request.state.me = signed_in(request, found)
+
+
 def signed_in(request: Request, found: sign_ins.Person) -> SignedIn:
     """Return a person as pages know them."""
-    csrf = csrf_of(request.cookies[COOKIE])
+    csrf = csrf_of(request.cookies[COOKIE], secrets.token_hex(NONCE // 2))
     return SignedIn(found.account, found.role, found.sign_in, csrf)
 
 

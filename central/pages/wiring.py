@@ -24,9 +24,15 @@ from central.pages import (
     session_page,
     signing_in,
 )
-from central.pages.signed_in import SAFE_METHODS, PasswordNeeded, SignInNeeded
-from central.web.problems import problem_json
-from central.web.state import WebState
+from central.pages.signed_in import (
+    SAFE_METHODS,
+    PasswordNeeded,
+    SignInNeeded,
+    person_of,
+    show_who,
+)
+from central.web.problems import on_http, problem_json
+from central.web.state import WebState, web_state
 from retention.pages.kit import local_path, wants_html
 from retention.terms.problems import Problem
 
@@ -39,6 +45,7 @@ def install_pages(app: FastAPI, state: WebState) -> None:
     app.include_router(app.state.pages.router())
     app.add_exception_handler(SignInNeeded, _on_sign_in_needed)
     app.add_exception_handler(PasswordNeeded, _on_password_needed)
+    app.add_exception_handler(404, _on_no_address)
     app.include_router(signing_in.router)
     app.include_router(accounts_pages.router)
     app.include_router(access_pages.router)
@@ -47,6 +54,14 @@ def install_pages(app: FastAPI, state: WebState) -> None:
     app.include_router(media.router)
     app.include_router(nodes_pages.router)
     app.include_router(coverage_pages.router)
+
+
+def _on_no_address(request: Request, exc: Exception) -> Response:
+    """Answer an address that no route asked who is there for; it is a page like the others."""
+    found = person_of(web_state(request), request)
+    if found is not None:
+        show_who(request, found)
+    return on_http(request, exc)
 
 
 async def _on_sign_in_needed(request: Request, exc: Exception) -> Response:

@@ -52,7 +52,7 @@ def install(app: FastAPI) -> None:
     """Answer every failure with problem details, and describe them in OpenAPI."""
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(DatabaseUnavailable, _on_database)
     app.add_exception_handler(Exception, _on_fault)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -107,7 +107,8 @@ def answer(
             request, "problem_part.html", status=problem.status, headers=ours, problem=shown
         )
     if wants_html(request):
-        page = kit.problem(request, shown)
+        # Who is signed in, when that is known (central/pages/signed_in.py).
+        page = kit.problem(request, shown, me=getattr(request.state, "me", None))
         page.headers.update(headers or {})
         return page
     return problem_json(request, problem, headers)
@@ -127,7 +128,8 @@ async def _on_invalid(request: Request, exc: Exception) -> Response:
     return answer(request, Problem(422, "INVALID_REQUEST", f"{field}: {error['msg']}"[:500]))
 
 
-async def _on_http(request: Request, exc: Exception) -> Response:
+def on_http(request: Request, exc: Exception) -> Response:
+    """Answer what the framework refused."""
     if not isinstance(exc, HTTPException):
         raise exc
     code = _CODES.get(exc.status_code, "INVALID_REQUEST")

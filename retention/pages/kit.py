@@ -106,7 +106,7 @@ class PageKit:
         return HTMLResponse(self.text(request, name, **values), status, vary)
 
     def problem(self, request: Request, problem: Problem, **values: Any) -> HTMLResponse:
-        """Answer with what happened, why, and what to do now."""
+        """Answer with what happened, why, and what to do now: the problem.html of the service."""
         return self.page(
             request,
             "problem.html",

@@ -247,6 +247,15 @@ def test_token_of_another_sign_in_does_nothing(pages: Pages) -> None:
     assert browser.post("/sign-out", data={"csrf": csrf(other)}).status_code == 403
 
 
+def test_every_page_carries_a_token_of_its_own(pages: Pages) -> None:
+    browser = pages.signed_in("li")
+    first, second = csrf(browser), csrf(browser)
+    mixed = first[:32] + second[32:]
+    assert len({first[:32], second[:32]}) == len({first[32:], second[32:]}) == 2
+    assert browser.post("/sign-out", data={"csrf": mixed}).status_code == 403
+    assert browser.post("/sign-out", data={"csrf": first}).status_code == 303
+
+
 def test_token_may_come_as_a_header(pages: Pages) -> None:
     browser = pages.signed_in("li")
     assert browser.post("/sign-out", headers={"X-CSRF": csrf(browser)}).status_code == 303
@@ -259,7 +268,7 @@ def test_token_may_come_as_a_header(pages: Pages) -> None:
         ({"Sec-Fetch-Site": "same-site"}, False),
         ({"Origin": "http://evil.example"}, False),
         ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, True),
-        ({"Origin": "null"}, True),
+        ({"Origin": "null"}, False),
         ({}, True),
     ],
 )
@@ -466,6 +475,22 @@ def test_every_refusal_is_a_page_for_a_person(
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert says[lang == "en"] in answer.text
     assert "Not Found" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nothing", 404), ("GET", "/nodes", 403), ("GET", "/sessions/x", 404),
+     ("GET", "/sessions?q=" + 201 * "x", 422), ("POST", "/sign-out", 403)],
+)  # fmt: skip
+def test_refusal_keeps_the_navigation_of_who_is_signed_in(
+    pages: Pages, method: str, path: str, status: int
+) -> None:
+    answer = pages.signed_in("li").request(method, path)
+    assert answer.status_code == status
+    assert 'href="/sessions"' in answer.text
+    assert 'action="/sign-out"' in answer.text
+    assert 'href="/nodes"' not in answer.text
+    assert 'action="/sign-out"' not in pages.browser().get(path).text
 
 
 def test_part_of_a_page_is_refused_by_a_part(pages: Pages) -> None:
