@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from operator import itemgetter
 
 from central.pages.timeline_values import (
     Asked,
@@ -112,18 +113,24 @@ def _joined(segments: Sequence[SegmentFact]) -> list[SegmentFact]:
 
 
 Known = SegmentFact | GapFact | Asked | None
+Ranked = tuple[int, int, tuple[int, int], SegmentFact | GapFact | Asked]
 
 
 def _spans(facts: Facts, span: tuple[int, int]) -> Iterable[tuple[int, int, Known]]:
-    """Yield what is known from when till when, without holes; neighbours differ."""
-    bounds = {*span, *facts.owed}
-    known: tuple[SegmentFact | GapFact | Asked, ...] = (*facts.segments, *facts.gaps, *facts.asked)
-    for one in known:
-        bounds |= {one.started_at, span[1] if one.ended_at is None else one.ended_at}
+    """Yield what is known from when till when, without holes; neighbours differ.
+
+    One walk from the first moment to the last: a node that tells very much costs no more than that.
+    """
+    coming = _ranked(facts, span[1])
+    bounds = {*span, *facts.owed}.union(*((one[0], one[1]) for one in coming))
     inside = sorted(bound for bound in bounds if span[0] <= bound <= span[1])
     begun: tuple[int, Known, bool] | None = None
+    here_now: list[Ranked] = []
     for start in inside[:-1]:
-        here = _known(facts, start)
+        while coming and coming[-1][0] <= start:
+            here_now.append(coming.pop())
+        here_now = [one for one in here_now if one[1] > start]
+        here = min(here_now, key=itemgetter(2))[3] if here_now else None
         outside = here is None and not facts.owed[0] <= start < facts.owed[1]
         if begun is not None and (begun[1], begun[2]) != (here, outside):
             yield begun[0], start, begun[1]
@@ -136,18 +143,19 @@ def _spans(facts: Facts, span: tuple[int, int]) -> Iterable[tuple[int, int, Know
 _FIRST = {"accepted": 0, "broken": 1, "lost": 2, "receiving": 3}
 
 
-def _known(facts: Facts, at: int) -> Known:
-    """Return what tells most about a moment: a segment, a gap, the newest command, or nothing."""
-    here = [one for one in facts.segments if one.started_at <= at < one.ended_at]
-    if here:
-        return min(here, key=lambda one: _FIRST[one.state])
-    for gap in facts.gaps:
-        if gap.started_at <= at and (gap.ended_at is None or at < gap.ended_at):
-            return gap
-    for asked in facts.asked:
-        if asked.started_at <= at < asked.ended_at:
-            return asked
-    return None
+def _ranked(facts: Facts, end: int) -> list[Ranked]:
+    """Return all that is known, the last to begin first: from when, till when, how much it tells
+    (the least number tells most), and what it is."""
+    asked_first, gaps_first = len(_FIRST) + 1, len(_FIRST)
+    found: list[Ranked] = [
+        *((one.started_at, one.ended_at, (_FIRST[one.state], n), one)
+          for n, one in enumerate(facts.segments)),
+        *((one.started_at, end if one.ended_at is None else one.ended_at, (gaps_first, n), one)
+          for n, one in enumerate(facts.gaps)),
+        *((one.started_at, one.ended_at, (asked_first, n), one)
+          for n, one in enumerate(facts.asked)),
+    ]  # fmt: skip
+    return sorted(found, key=itemgetter(0), reverse=True)
 
 
 def _state(known: Known) -> PieceState:
