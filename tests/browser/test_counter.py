@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from edge.simulators.demo_stack import DemoStack
 from edge.simulators.pharmacy import PharmacyClient
@@ -210,6 +210,27 @@ def test_a_pairing_that_was_taken_away_leads_to_pairing_and_loses_nothing(
     pair(counter, node)
     counter.goto(at)
     expect(counter.locator("[data-test=consent]")).to_be_visible()
+
+
+def test_a_node_that_is_silent_is_not_shown_as_well(
+    tabs: Tabs, counter: Page, node: DemoStack
+) -> None:
+    tabs.watch.allow(503)
+    tabs.watch.unreachable_is_fine = True
+    condition = counter.locator("[data-test=condition]")
+    expect(condition.locator(".unknown")).to_have_count(0)
+    silent: list[Callable[[Route], None]] = [
+        lambda route: route.abort(),
+        lambda route: route.fulfill(status=503, headers={"HX-Retarget": "#problem"}, body="x"),
+    ]
+    for answer in silent:
+        counter.route("**/counter/condition*", answer)
+        expect(condition).to_contain_text("没有收到本机服务的最新状态")
+        expect(condition.locator(".unknown")).to_have_count(1)
+        expect(counter.locator("#problem")).to_be_empty()
+        fits(counter)
+        counter.unroute("**/counter/condition*")
+        expect(condition.locator(".unknown")).to_have_count(0)
 
 
 def test_a_camera_that_is_gone_is_told_with_what_to_do(counter: Page, node: DemoStack) -> None:

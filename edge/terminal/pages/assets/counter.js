@@ -38,8 +38,13 @@ function placeFaults() {
 }
 
 document.addEventListener("htmx:beforeSwap", (event) => {
-  // A refusal is words that the server wrote for this page; htmx would drop them.
-  if (event.detail.xhr.getResponseHeader("HX-Retarget")) {
+  const { xhr, requestConfig } = event.detail;
+  if (requestConfig.elt.matches(".strip") && xhr.status >= 400 && xhr.status !== 401) {
+    event.detail.shouldSwap = false; // said in the strip itself, below
+    return;
+  }
+  // A refusal is words that the server wrote for this page.
+  if (xhr.getResponseHeader("HX-Retarget")) {
     event.detail.shouldSwap = true;
     event.detail.isError = false;
   }
@@ -57,6 +62,17 @@ document.addEventListener("htmx:sendError", (event) => {
   stopWatching();
   problem().replaceChildren(document.getElementById("unreachable").content.cloneNode(true));
   problem().focus();
+});
+
+// -- the condition -------------------------------------------------------------------------------
+
+// Marks that nobody renews are not shown as if they held: it is said until the node answers again.
+document.addEventListener("htmx:afterRequest", (event) => {
+  const strip = event.detail.elt;
+  if (!strip.matches(".strip")) return;
+  const said = strip.querySelector(".unknown");
+  if (event.detail.successful) said?.remove();
+  else if (!said) strip.append(document.getElementById("unknown").content.cloneNode(true));
 });
 
 // -- the live picture ----------------------------------------------------------------------------
