@@ -5,6 +5,7 @@ Numbers and names are in clear only in these requests; a `repr` never shows them
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,8 @@ from retention.records.fields import Code, Count, Digest, Id, ShortText, Text
 
 MAX_PICTURE_TEXT = (MAX_PICTURE_BYTES + 2) // 3 * 4
 CERTIFICATE = {"type": "02", "number": "11010519491231002X"}
+# Beyond these years a moment cannot be written in a record.
+EARLIEST, LATEST = (datetime(year, 1, 1, tzinfo=UTC) for year in (1900, 9999))
 DIGEST = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 UUID = "0197b2c0-5f3a-7c11-9a51-2f6d5a3b9c01"
 
@@ -123,7 +126,7 @@ class PrescriptionTerms(BaseModel):
     rx_no: Code
     source: Literal["electronic", "external_paper"]
     prescriber: Code
-    valid_until: AwareDatetime
+    valid_until: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
     document_sha256: Digest | None = None
 
 

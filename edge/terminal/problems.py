@@ -144,12 +144,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     def _invalid(request: Request, exc: RequestValidationError) -> Response:
+        if not request.url.path.startswith("/v1/"):
+            # Forms of pages are read by the pages; here only the address can be at fault.
+            return answer(request, Problem(404, "NOT_FOUND"))
         errors = [
             {"field": ".".join(str(part) for part in error["loc"]), "message": error["msg"]}
             for error in exc.errors()
         ]
-        if wants_html(request) and errors and errors[0]["field"].startswith("path."):
-            return answer(request, Problem(404, "NOT_FOUND"))
         detail = f"{errors[0]['field']}: {errors[0]['message']}" if errors else ""
         return answer(request, Problem(422, "INVALID_REQUEST", detail, {"errors": errors}))
 

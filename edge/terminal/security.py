@@ -7,7 +7,8 @@
 (5) what changes something from a page comes from a page of ours
 
 The API under /v1/ takes bearer tokens only, the pages take the cookie only, so that no cookie can
-be ridden into the API. A page decides for itself what it shows to a browser that is not paired.
+be ridden into the API. A page decides for itself what it shows to a browser that is not paired;
+it takes nothing from one but a pairing code.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ BODY_SECONDS = 30
 MAX_REFERENCE_BYTES = MAX_PICTURE_TEXT + 4096
 # What may come for a page and is thrown away, so that the browser reads our answer to it.
 MAX_DISCARDED_BYTES = 32 * 1024 * 1024
-OPEN_PATHS = frozenset({"/v1/pairing"})
+OPEN_PATHS = frozenset({"/v1/pairing", "/counter/pairing"})
 REFERENCES = "/v1/references"
 TERMINAL_COOKIE = "terminal"
 UPLOADS = ("/reference", "/proxy")
@@ -125,7 +126,8 @@ class Guard:
         except StoreUnavailable as exc:
             log.error("storage_unavailable", detail=str(exc))
             return Problem(503, "STORAGE_UNAVAILABLE")
-        if found is None and not page:
+        reading = page and scope["method"] in SAFE_METHODS
+        if found is None and not reading and path not in OPEN_PATHS:
             return Problem(401, "UNAUTHENTICATED")
         scope["caller"] = None if found is None else Caller(*found)
         return None
@@ -139,7 +141,7 @@ def is_page(path: str) -> bool:
 async def _read(scope: Scope, receive: Receive) -> tuple[bytes, Problem | None]:
     """Return the whole body, or the problem with it."""
     page = is_page(scope["path"])
-    limit = _limit(scope["path"])
+    limit = _limit(scope)
     too_large = Problem(413, "TOO_LARGE", f"at most {limit} bytes", {"limit": limit})
     # (3) what is announced, then what really comes
     if _announced(scope) > limit:
@@ -162,7 +164,10 @@ async def _read(scope: Scope, receive: Receive) -> tuple[bytes, Problem | None]:
     return body, await run_in_threadpool(_check_json, body, limit)
 
 
-def _limit(path: str) -> int:
+def _limit(scope: Scope) -> int:
+    path = scope["path"]
+    if scope["method"] in SAFE_METHODS:
+        return MAX_BODY_BYTES
     if path.startswith("/counter/sessions/") and path.endswith(UPLOADS):
         return MAX_REFERENCE_BYTES
     return MAX_REFERENCE_BYTES if path == REFERENCES else MAX_BODY_BYTES

@@ -7,7 +7,9 @@ to the disk. Errors say what is allowed, never what was sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -38,6 +40,13 @@ class Posted:
     def text(self, name: str) -> str:
         """Return a text, or "" when it was left out."""
         return self.texts.get(name, "")
+
+    def press(self) -> str:
+        """Return what tells one press of this form's button from all others."""
+        if "once" not in self.texts:
+            raise not_a_form("no number")
+        entered = json.dumps([sorted(self.texts.items()), sorted(self.files)])
+        return hashlib.sha256(entered.encode()).hexdigest()
 
     def nested(self, *without: str) -> dict[str, Any]:
         """Return the texts as the tree that their names describe."""
@@ -111,7 +120,8 @@ def _texts(pairs: list[tuple[str, str]]) -> dict[str, str]:
         if name in found:
             raise not_a_form("a field twice")
         if value.strip():
-            found[name] = value.strip()
+            # A secret is what was typed, blanks and all.
+            found[name] = value if name == "secret" else value.strip()
     return found
 
 
@@ -120,16 +130,36 @@ def not_a_form(why: str) -> Refusal:
     return Refusal(Problem(400, "INVALID_REQUEST", f"not a form of this page: {why}"))
 
 
-def read(form: str, model: type[Model], values: Mapping[str, Any], within: str = "") -> Model:
+def read(
+    form: str,
+    model: type[Model],
+    values: Mapping[str, Any],
+    *,
+    within: str = "",
+    rows: Sequence[str] = (),
+) -> Model:
     """Return the model of what a form sent, or of the part of it whose names begin with `within`.
 
-    Raises Refusal with each field that is at fault.
+    `rows` are the names that the entries of its list have on the page. Raises Refusal with each
+    field that is at fault.
     """
     try:
         return model.model_validate(values)
     except ValidationError as exc:
-        names = dict.fromkeys(within + ".".join(map(str, e["loc"])) for e in exc.errors())
-        raise at_fault(form, *names) from exc
+        names = list(dict.fromkeys(within + _name(e["loc"], rows) for e in exc.errors()))
+        # What is at fault within a field says more than the field does.
+        inner = [n for n in names if not any(other.startswith(f"{n}.") for other in names)]
+        raise at_fault(form, *inner) from exc
+
+
+def _name(place: tuple[int | str, ...], rows: Sequence[str]) -> str:
+    """Return the name on the page: a list of rows has fields, other lists are one field."""
+    parts = [str(part) for part in place]
+    if rows and len(place) > 1 and isinstance(place[1], int):
+        parts[1] = rows[place[1]]
+    if len(place) > 2 and isinstance(place[-1], int):
+        parts.pop()
+    return ".".join(parts)
 
 
 def at_fault(form: str, *names: str, code: str = "INVALID_REQUEST") -> Refusal:

@@ -1,9 +1,10 @@
 """One press of a button, one deed: a form carries a number that is good for once.
 
 A second press (a double click, a reload, the same form in two tabs) waits for the first and is led
-to where that one led. What is refused is forgotten, so that it can be put right and sent again.
-Kept in memory only: after a restart, what has to be single for ever (an authorisation, a
-settlement) is still held by the session's own rules.
+to where that one led. A press (forms.py) is the number with all that was entered: what was changed
+after going back is a deed of its own. What is refused is forgotten, so that it can be put right and
+sent again. Kept in memory only: after a restart, what has to be single for ever (an authorisation,
+a settlement) is still held by the session's own rules.
 """
 
 from __future__ import annotations
@@ -35,9 +36,9 @@ class Once:
         """Return the number of a form that is about to be shown."""
         return secrets.token_urlsafe(12)
 
-    def do(self, terminal: str, number: str, deed: Callable[[], str]) -> str:
+    def do(self, terminal: str, pressed: str, deed: Callable[[], str]) -> str:
         """Do it, or say where doing it led. Raises what the deed raises."""
-        press = self._press_of((terminal, number))
+        press = self._press_of((terminal, pressed))
         with press.lock:
             if press.led_to is None:
                 press.led_to = deed()

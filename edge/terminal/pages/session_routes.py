@@ -73,7 +73,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             actions.give_consent(parts, caller, state.subject[0], terms)
             return session_path(session)
 
-        return go_on(request, once.do(caller.terminal, form.text("once"), deed))
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
 
     @router.post("/reference")
     def reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
@@ -98,7 +98,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             )
             return session_path(session)
 
-        return go_on(request, once.do(caller.terminal, form.text("once"), deed))
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
 
     @router.post("/verification")
     def verification(request: Request, session: Id, caller: Here, form: Form) -> Response:
@@ -106,7 +106,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             actions.verify(parts, caller, session)
             return session_path(session)
 
-        return go_on(request, once.do(caller.terminal, form.text("once"), deed))
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
 
     @router.post("/attestation")
     def attestation(request: Request, session: Id, caller: Here, form: Form) -> Response:
@@ -116,7 +116,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             actions.attest(parts, caller, session, body)
             return session_path(session)
 
-        return go_on(request, once.do(caller.terminal, form.text("once"), deed))
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
 
     @router.post("/proxy")
     def proxy(request: Request, session: Id, caller: Here, form: Form) -> Response:
@@ -139,7 +139,9 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
 
     @router.post("/basket")
     def basket(request: Request, session: Id, caller: Here, form: Form) -> Response:
-        body = read("basket", BasketRequest, {"lines": _lines(form)})
+        rows = _rows(form)
+        lines = [{"line": number, **row} for number, row in enumerate(rows.values(), start=1)]
+        body = read("basket", BasketRequest, {"lines": lines}, rows=list(rows))
         actions.set_basket(parts, caller, session, body)
         return go_on(request, session_path(session))
 
@@ -155,10 +157,12 @@ def page_values(
     consented = _standing_consent(parts, state) is not None
     chosen = way_of(view, way, enrolled, consented) if view.state == "open" else "none"
     leaving = chosen in ("self", "end")
+    if step is None or way is not None:
+        step = None if chosen == "none" or leaving else "identity"
     last = view.decision
     return {
         "view": view,
-        "path": path_of(view, "identity" if chosen != "none" and not leaving else step),
+        "path": path_of(view, step),
         "way": chosen,
         "leaving": leaving,
         "enrolled": enrolled,
@@ -215,20 +219,19 @@ def _last_day(valid_until: str) -> str:
     return f"{last.astimezone(SHANGHAI):%Y-%m-%d}"
 
 
-def _lines(form: Posted) -> list[dict[str, Any]]:
-    """Return the rows in which something was entered, numbered from 1."""
+def _rows(form: Posted) -> dict[str, dict[str, Any]]:
+    """Return the rows in which something was entered, by their names on the page. A new row begins
+    with a quantity, which is nothing entered."""
     rows = form.nested("once").get("lines", {})
     if not isinstance(rows, dict):
         raise at_fault("basket", "lines")
-    lines: list[dict[str, Any]] = []
+    found: dict[str, dict[str, Any]] = {}
     for key in sorted(rows, key=lambda key: (len(key), key)):
         row = rows[key]
         if not isinstance(row, dict):
             raise at_fault("basket", "lines")
         codes = str(row.pop("trace_codes", "")).split()
         required = row.pop("prescription_required", None) is not None
-        if row or codes:
-            number = len(lines) + 1
-            row |= {"line": number, "trace_codes": codes, "prescription_required": required}
-            lines.append(row)
-    return lines
+        if row.keys() - {"quantity"} or codes or required:
+            found[key] = row | {"trace_codes": codes, "prescription_required": required}
+    return found

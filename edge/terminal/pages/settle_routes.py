@@ -27,7 +27,7 @@ def settle_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             actions.authorise(parts, caller, session)
             return session_path(session)
 
-        return go_on(request, once.do(caller.terminal, form.text("once"), deed))
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
 
     @router.post("/settlement")
     def settle(request: Request, session: Id, caller: Here, form: Form) -> Response:

@@ -37,7 +37,12 @@ def start_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             lost = TERMINAL_COOKIE in request.cookies
             return kit.page(request, "pairing.html", code=known, lost=lost)
         today = day_of(parts.store.clock.now())
-        listed = [s for s in parts.service.recent(caller) if day_of(s.opened_at) == today]
+        # What was left open on another day still has to be ended.
+        listed = [
+            state
+            for state in parts.service.recent(caller)
+            if state.closed is None or day_of(state.opened_at) == today
+        ]
         return kit.page(
             request,
             "today.html",
@@ -63,7 +68,7 @@ def start_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
         def deed() -> str:
             return session_path(actions.open_session(parts, caller, body).session)
 
-        answer = go_on(request, once.do(caller.terminal, form.text("once"), deed))
+        answer = go_on(request, once.do(caller.terminal, form.press(), deed))
         _keep(request, answer, OPERATOR_COOKIE, body.operator)
         return answer
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from edge.terminal.pages import notice
+from retention.records.clock import ManualClock
 from retention.store.database import NodeStore
 from retention.store.people import standing_consent
 from tests.edge.counter_kit import FakeVerifier
@@ -177,7 +180,7 @@ def test_the_gate_lists_every_reason_with_what_to_do(
     assert "清单里有处方药" in page.text
     session = page.form("/prescription").action.rsplit("/", 1)[0]
     page.forms[0].action = f"{session}/authorisation"
-    page = visitor.send(page.forms[0], htmx=True)
+    page = visitor.send(page.forms[0], {"once": "1"}, htmx=True)
     assert page.status == 409
     assert "result" in page.marks
     assert "暂不能结算" in page.text
@@ -204,8 +207,9 @@ def test_a_prescription_is_the_insured_persons_unless_another_is_named(
 def test_a_prescription_is_valid_to_the_end_of_its_day_in_shanghai(
     visitor: Visitor, opened: Page, pharmacist: tuple[str, str]
 ) -> None:
+    link = next(link for link in opened.links if link.endswith("step=prescription"))
+    assert "prescription" in visitor.get(link).marks  # before the identity, too
     page = attest(visitor, chosen(visitor, opened, "document"), pharmacist)
-    link = next(link for link in page.links if link.endswith("step=prescription"))
     terms = {"rx_no": "RX1", "prescriber": "D1", "valid_until": "2030-02-28"}
     page = visitor.send(visitor.get(link).form("/prescription"), terms)
     assert "有效期至 2030-02-28" in page.text
@@ -243,3 +247,17 @@ def test_the_english_page_says_the_same(visiting: Visiting, pharmacist: tuple[st
     page = visitor.send(page.form("/basket"), LINE)
     page = visitor.send(page.form("/authorisation"))
     assert "May be settled" in page.text
+
+
+def test_a_session_that_was_left_open_yesterday_can_still_be_ended(
+    visitor: Visitor, opened: Page, clock: ManualClock
+) -> None:
+    open_session(visitor)
+    visitor.send(chosen(visitor, visitor.get(opened.url), "self").form("/close"))
+    clock.advance(timedelta(days=1))
+    page = visitor.get("/")
+    assert page.html.count('data-test="session-row"') == 1
+    assert "2026-" in page.text
+    link = next(link for link in page.links if "/counter/sessions/" in link)
+    assert "closed" in visitor.send(visitor.get(f"{link}?way=self").form("/close")).marks
+    assert "session-row" not in visitor.get("/").marks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import tempfile
 import threading
@@ -14,7 +15,7 @@ import pytest
 from fastapi import FastAPI
 
 from edge.session.service import SessionService
-from edge.terminal import pairing
+from edge.terminal import pairing, pharmacists, security
 from edge.terminal.tls import ensure_certificate
 from edge.verifier.protocol import EnrolmentRefused
 from retention.store.database import NodeStore, StoreUnavailable
@@ -139,6 +140,20 @@ def test_a_revoked_terminal_is_told_in_the_middle_of_a_form_and_nothing_is_done(
     assert "pairing" in page.marks
 
 
+def test_nothing_is_kept_of_what_a_browser_without_a_pairing_sends(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def keeping(*_: object) -> None:
+        raise AssertionError("the body of a stranger was about to be kept")
+
+    monkeypatch.setattr(security, "_received", keeping)
+    with httpx.Client(base_url=url, trust_env=False, headers=HTML | OURS) as client:
+        for path in ("/counter/sessions/x/reference", "/counter/sessions", "/counter/leave"):
+            answer = client.post(path, content=b"x" * 3_000_000)
+            assert answer.status_code == 401
+            assert "未配对" in answer.text
+
+
 def test_leaving_revokes_the_terminal_and_forgets_the_cookie(visitor: Visitor) -> None:
     token = visitor.http.cookies["terminal"]
     page = visitor.send(visitor.get("/counter/leave").form("/counter/leave"))
@@ -239,9 +254,40 @@ def test_each_field_at_fault_is_named_with_what_may_be_entered(
     page = attest(visitor, chosen(visitor, opened, "document"), pharmacist)
     wrong = LINE | {"lines.0.quantity": "0", "lines.4.name": "x", "lines.4.quantity": "1"}
     part = visitor.send(page.form("/basket"), wrong, htmx=True)
-    in_words(part, 422, "第 1 行 数量：大于 0", "第 2 行 单价", "第 2 行 医保目录编码")
+    in_words(part, 422, "第 1 行 数量：大于 0", "第 5 行 单价", "第 5 行 医保目录编码")
     empty = dict.fromkeys(LINE, "")
     in_words(visitor.send(page.form("/basket"), empty, htmx=True), 422, "药品：1 至 60 行")
+
+
+def test_a_fault_is_named_at_its_own_row_and_a_row_without_an_entry_is_none(
+    visitor: Visitor, opened: Page, pharmacist: tuple[str, str]
+) -> None:
+    page = attest(visitor, chosen(visitor, opened, "document"), pharmacist)
+    form = page.form("/basket")
+    row = {name.replace(".0.", ".1."): value for name, value in LINE.items()}
+    blank = {"lines.0.quantity": "1", "lines.2.quantity": "1"}
+    bad = visitor.send(form, blank | row | {"lines.1.trace_codes": "81 !a !b"}, htmx=True)
+    assert re.findall(r'data-field="([^"]*)"', bad.html) == ["lines.1.trace_codes"]
+    in_words(bad, 422, "第 2 行 追溯码：", "只含字母、数字")
+    assert "药品 1 种" in visitor.send(form, blank | row).text
+
+
+@pytest.mark.parametrize("day", ["0001-01-01", "1899-12-31", "9999-01-01", "2030-13-01", "x"])
+def test_a_day_that_no_record_can_hold_is_refused_in_words(
+    visitor: Visitor, opened: Page, day: str
+) -> None:
+    form = visitor.get(f"{opened.url}?step=prescription").form("/prescription")
+    terms = {"rx_no": "RX1", "prescriber": "D1", "valid_until": day}
+    in_words(visitor.send(form, terms, htmx=True), 422, "有效期至（当天有效）：年-月-日")
+
+
+def test_a_secret_is_taken_as_it_was_typed(
+    visitor: Visitor, opened: Page, store: NodeStore
+) -> None:
+    pharmacists.add(store, "ph-4", "  a secret ")
+    page = chosen(visitor, opened, "document")
+    assert attest(visitor, page, ("ph-4", "a secret")).status == 403
+    assert "basket" in attest(visitor, page, ("ph-4", "  a secret ")).marks
 
 
 def test_html_in_a_medicine_is_text(
@@ -274,6 +320,29 @@ def test_a_double_click_opens_one_session(visitor: Visitor, url: str, store: Nod
         led_to = set(pool.map(press, range(4)))
     assert len(led_to) == 1
     assert sessions(store) == 1
+
+
+def test_a_form_that_was_changed_after_going_back_is_another_deed(
+    visitor: Visitor, store: NodeStore
+) -> None:
+    form = visitor.get("/").form("/counter/sessions")
+    values = {"claim.certificate.number": NUMBER, "claim.name": NAME, "operator": "op-7"}
+    first = visitor.send(form, values)
+    other = {"claim.certificate.number": "44052418800101001X", "claim.name": "王大明"}
+    second = visitor.send(form, values | other)
+    assert "王*明" in second.text
+    assert visitor.send(form, values).url == first.url
+    assert sessions(store) == 2
+
+
+def test_a_form_without_its_number_is_refused_and_not_taken_for_an_earlier_one(
+    visitor: Visitor, store: NodeStore
+) -> None:
+    form = visitor.get("/").form("/counter/sessions")
+    values = {"claim.certificate.number": NUMBER, "claim.name": NAME, "operator": "op-7"}
+    for _ in range(2):
+        in_words(visitor.send(form, values | {"once": ""}), 400, "请求内容有误")
+    assert sessions(store) == 0
 
 
 def test_a_double_click_on_the_face_is_one_attempt(
@@ -340,6 +409,8 @@ def test_a_session_of_another_counter_or_none_is_unknown_in_words(
     stolen = other.send(opened.form("/consent"), htmx=True)
     in_words(stolen, 404, "没有这笔业务")
     in_words(visitor.get("/counter/sessions/7"), 404, "没有这一地址")
+    part = visitor.http.get("/counter/sessions/7/waiting", headers={"hx-request": "true"})
+    in_words(Page(part), 404, "没有这一地址")
 
 
 def test_unknown_addresses_and_methods_are_answered_in_words_and_in_json_to_programs(
