@@ -101,8 +101,10 @@ def answer(
         return problem_json(request, problem, headers)
     shown = replace(problem, detail="") if plain else problem
     if "hx-request" in request.headers:
-        # The page stays as it is, with all that was typed into it; only the words come in.
-        ours = {"HX-Retarget": "#problem", "HX-Reswap": "innerHTML show:top", **(headers or {})}
+        # The page stays as it is, with all that was typed into it; only the words come in. They are
+        # scrolled to when somebody did something, not when a page asks again by itself.
+        swap = "innerHTML" if request.method == "GET" else "innerHTML show:top"
+        ours = {"HX-Retarget": "#problem", "HX-Reswap": swap, **(headers or {})}
         return kit.page(
             request, "problem_part.html", status=problem.status, headers=ours, problem=shown
         )

@@ -118,12 +118,42 @@ def test_address_opens_at_its_moment_and_the_page_is_sound(page: Page, cinema: C
     no_serious_findings(page)
 
 
+def test_clear_pictures_and_a_timeline_drawn_anew_stand_at_the_same_moment(page: Page) -> None:
+    head = "() => document.querySelector('.t-head line').getAttribute('x1')"
+    page.evaluate("() => window.countersightReplay.seek(41000)")
+    page.locator("[data-test=clear]").click()
+    page.wait_for_function("() => !document.querySelector('video.blurred')")
+    page.wait_for_function(READY)
+    assert page.evaluate("() => window.countersightReplay.clockMs()") == 41_000
+    before = page.evaluate(head)
+    drawn = page.locator("[data-test=timeline]").element_handle()
+    page.evaluate("() => document.body.dispatchEvent(new Event('footage-complete'))")
+    page.wait_for_function("(drawn) => !drawn.isConnected", arg=drawn)
+    page.wait_for_function(READY)
+    assert page.evaluate("() => window.countersightReplay.clockMs()") == 41_000
+    assert page.evaluate(head) == before
+    page.locator("[data-test=clear]").click()
+
+
+def test_lost_connection_of_what_the_page_asks_by_itself_is_told(page: Page) -> None:
+    note = page.locator("[data-part=note]")
+    page.evaluate("() => document.body.dispatchEvent(new Event('htmx:sendError'))")
+    expect(note).to_contain_text("连接中断")
+    page.evaluate(
+        "() => document.body.dispatchEvent(new CustomEvent('htmx:afterRequest',"
+        " { detail: { successful: true } }))"
+    )
+    expect(note).to_be_hidden()
+
+
 def test_opening_that_expires_while_playing_is_told(tabs: Tabs, page: Page, cinema: Cinema) -> None:
     tabs.watch.allow(403)
+    page.locator("[data-test=play]").click()
     with cinema.central.database.write() as connection:
         connection.execute(update(table_of(Opening)).values(expires_at=0))
     page.evaluate("() => window.countersightReplay.seek(70000)")
     expect(page.locator("[data-part=note]")).to_contain_text("打开已过期")
+    expect(page.locator("[data-test=play]")).to_have_attribute("aria-pressed", "false")
     page.locator("[data-part=note] a").click()
     expect(page.locator("[data-test=opening]")).to_be_visible()
 

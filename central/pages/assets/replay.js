@@ -268,6 +268,18 @@
 
   /* Footage that came meanwhile, or went: draw and load anew, at the same moment. */
   document.body.addEventListener("footage-complete", renew);
+  /* What htmx fetches is silent about a lost connection; the note says it, until one comes through. */
+  document.body.addEventListener("htmx:sendError", () => say(texts.offline_page));
+  document.body.addEventListener("htmx:afterRequest", (event) => {
+    const told = part("note").querySelector("span").textContent;
+    if (event.detail.successful && told === texts.offline_page) say("");
+  });
+  /* A form that leads back to this page leads back to this moment. */
+  document.addEventListener("submit", ({ target }) => {
+    if (!player || !target.matches("[data-keeps-moment]")) return;
+    player.pause();
+    target.action = target.getAttribute("action") + location.hash;
+  });
   window.addEventListener("hashchange", () => player && player.clock.seek(player._first()));
   window.countersightReplay = {
     get ready() { return player !== null && player.ready; },

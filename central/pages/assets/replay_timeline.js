@@ -112,8 +112,10 @@
         const x = this.x(ms);
         this.svg.append(
           P.element("line", { x1: x, x2: x, y1: TOP, y2: this.bottom, class: "t-tick" }),
-          P.element("text", { x, y: this.bottom + 14, class: "t-time", "text-anchor": "middle" },
-            P.timeOfDay(this.replay.origin, ms, 0)),
+          P.element("text", {
+            x, y: this.bottom + 14, class: "t-time",
+            "text-anchor": x > this.width - 32 ? "end" : "middle", // the last one is not cut off
+          }, P.timeOfDay(this.replay.origin, ms, 0)),
         );
       }
     }
