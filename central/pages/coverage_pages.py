@@ -71,7 +71,7 @@ def coverage_page(
     lang = language_of(request)
     page = kit_of(request).page(
         request, "coverage.html", me=me, active="coverage",
-        total=heatmap.total_of(cell for row in rows for cell in row.cells if cell),
+        total=heatmap.total_of(cell for row in rows for cell in row.cells),
         cameras=len(rows), silent=sum(_is_silent(row) for row in rows), wanted=len(wanted),
         drawn=len(shown), body=heatmap.table_body(shown, lang), window=window, today=today,
         lines=lines_of(rows, window), worst=worst_of(rows), span=span, spans=SPANS,
@@ -98,7 +98,7 @@ def _is_silent(row: CameraRow) -> bool:
 def lines_of(rows: list[CameraRow], window: list[str]) -> list[Line]:
     """Return the daily sums of all cameras; days on which nothing was owed are left out."""
     found = [
-        Line(day, heatmap.total_of(cell for row in rows if (cell := row.cells[number]) is not None))
+        Line(day, heatmap.total_of(row.cells[number] for row in rows))
         for number, day in enumerate(window)
     ]
     return [line for line in found if line.total.days]
@@ -106,8 +106,7 @@ def lines_of(rows: list[CameraRow], window: list[str]) -> list[Line]:
 
 def worst_of(rows: list[CameraRow]) -> list[tuple[CameraRow, Total]]:
     """Return the cameras of which most is missing or unknown."""
-    totals = [(row, row.total) for row in rows]
-    bad = [(row, total) for row, total in totals if total.covered_ms < total.expected_ms]
+    bad = [(row, row.total) for row in rows if row.total.covered_ms < row.total.expected_ms]
     bad.sort(key=lambda one: (one[1].covered_ms / one[1].expected_ms, one[0].node, one[0].camera))
     return bad[:WORST]
 

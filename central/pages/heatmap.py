@@ -61,21 +61,6 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class CameraRow:
-    """A camera's line in the calendar; None for a day that is not owed."""
-
-    pharmacy: str
-    node: str
-    camera: str
-    scene_role: str
-    cells: tuple[Cell | None, ...]
-
-    @property
-    def total(self) -> Total:
-        return total_of(cell for cell in self.cells if cell is not None)
-
-
-@dataclass(frozen=True, slots=True)
 class Total:
     """Sums over cells, and how many camera-days are of which kind."""
 
@@ -94,6 +79,18 @@ class Total:
     @property
     def expected_ms(self) -> int:
         return self.owed_ms + self.unknown_ms
+
+
+@dataclass(frozen=True, slots=True)
+class CameraRow:
+    """A camera's line in the calendar; None for a day that is not owed."""
+
+    pharmacy: str
+    node: str
+    camera: str
+    scene_role: str
+    cells: tuple[Cell | None, ...]
+    total: Total
 
 
 def cell_of(
@@ -146,21 +143,23 @@ def row_of(
 ) -> CameraRow:
     """Return a camera's line; `key` is pharmacy, node, camera, scene role."""
     cells = tuple(cell_of(day, told.get(day), first_day, now, until) for day in days)
-    return CameraRow(*key, cells)
+    return CameraRow(*key, cells, total_of(cells))
 
 
-def total_of(cells: Iterable[Cell]) -> Total:
-    """Add cells up; days of which nothing can be told yet are left out."""
-    counted = [cell for cell in cells if cell.state != "soon"]
-    return Total(
-        days=len(counted),
-        full=sum(cell.state == "full" for cell in counted),
-        missing_days=sum(cell.missing_ms > 0 for cell in counted),
-        unknown_days=sum(cell.unknown_ms > 0 for cell in counted),
-        owed_ms=sum(cell.owed_ms for cell in counted),
-        covered_ms=sum(cell.covered_ms for cell in counted),
-        unknown_ms=sum(cell.unknown_ms for cell in counted),
-    )
+def total_of(cells: Iterable[Cell | None]) -> Total:
+    """Add cells up; days that are not owed or of which nothing can be told yet are left out."""
+    days = full = missing_days = unknown_days = owed_ms = covered_ms = unknown_ms = 0
+    for cell in cells:
+        if cell is None or cell.state == "soon":
+            continue
+        days += 1
+        full += cell.state == "full"
+        missing_days += cell.covered_ms < cell.owed_ms
+        unknown_days += cell.unknown_ms > 0
+        owed_ms += cell.owed_ms
+        covered_ms += cell.covered_ms
+        unknown_ms += cell.unknown_ms
+    return Total(days, full, missing_days, unknown_days, owed_ms, covered_ms, unknown_ms)
 
 
 def length(milliseconds: int, lang: str) -> str:

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy import insert, update
 
 from central.days import DAY_US, HOUR_US, bounds_of
-from central.pages import coverage_pages
+from central.pages import coverage_pages, coverage_rows
+from central.pages.coverage_rows import ToldDay
 from central.tables import Flag, Node, Session, table_of
 from tests.central.pages.conftest import Pages
 from tests.central.pages.fleet_kit import (
@@ -142,7 +143,25 @@ def test_time_and_filters_are_in_the_address(central: TestCentral, admin: httpx.
     assert len(days(admin.get("/coverage?days=7"))) == len(days(admin.get("/coverage?days=60")))
     assert "end=2025-11-03" in admin.get("/coverage").text  # earlier
     assert "更晚" not in admin.get("/coverage?end=2199-01-01").text
-    assert "没有符合条件的摄像" in admin.get("/coverage?pharmacy=nobody").text
+    for nobody in ("nobody", "%25", "node_a"):
+        assert "没有符合条件的摄像" in admin.get(f"/coverage?pharmacy={nobody}").text
+
+
+def test_filter_reads_the_nodes_that_fit_and_no_others(
+    central: TestCentral, admin: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(central)
+    add_node(central, "other", "P9")
+    cover(central, "other", "2025-12-30", pharmacy="P9")
+    read: list[tuple[int, ...]] = []
+
+    def counted(*sums: int) -> ToldDay:
+        read.append(sums)
+        return ToldDay(*sums)
+
+    monkeypatch.setattr(coverage_rows, "ToldDay", counted)
+    admin.get("/coverage?pharmacy=P9")
+    assert len(read) == 1
 
 
 def test_more_cameras_than_can_be_drawn_are_counted_and_said(
