@@ -30,7 +30,7 @@ def page_routes() -> Iterator[tuple[str, str, APIRoute]]:
         router = getattr(included, "original_router", None)
         for route in [] if router is None else router.routes:
             if isinstance(route, APIRoute) and not route.path.startswith("/v1/"):
-                for method in sorted(route.methods):
+                for method in sorted(route.methods or ()):
                     yield method, route.path, route
 
 
@@ -165,6 +165,17 @@ def test_new_password_ends_the_old_one_and_every_lock(pages: Pages, admin: httpx
     assert sign_in(pages.browser(), "li").status_code == 403
     assert sign_in(pages.browser(), "li", password).status_code == 303
     assert pages.rows("account.reset") == [("chen", "account li")]
+
+
+def test_admin_opens_a_lock_that_a_stranger_caused(pages: Pages, admin: httpx.Client) -> None:
+    browser = pages.signed_in("li")
+    assert 'data-test="account-unlock"' not in admin.get("/accounts/one?name=li").text
+    for _ in range(5):
+        sign_in(pages.browser(), "li", "wrong wrong")
+    assert 'data-test="account-unlock"' in admin.get("/accounts/one?name=li").text
+    assert post(admin, "/accounts/enable", name="li").status_code == 303
+    assert sign_in(pages.browser(), "li").status_code == 303
+    assert browser.get("/password").status_code == 200
 
 
 def test_own_password_is_changed_with_the_present_one_only(
