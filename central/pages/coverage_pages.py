@@ -65,6 +65,8 @@ def coverage_page(
     with state.database.write() as connection:
         subject = f"coverage {window[0]} to {window[-1]} {text}".strip()
         record_access(state, connection, me.actor(), "coverage.read", subject)
+    # Told first, then read: nobody who writes waits until twelve thousand days are added up.
+    with state.database.read() as connection:
         rows = camera_rows(connection, window, now, text)
     wanted = [row for row in rows if _fits(row.total, show)]
     shown = wanted[: MOST_CELLS // span]

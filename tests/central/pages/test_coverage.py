@@ -13,6 +13,7 @@ from sqlalchemy import insert, update
 from central.days import DAY_US, HOUR_US, bounds_of
 from central.pages import coverage_pages, coverage_rows
 from central.pages.coverage_rows import ToldDay
+from central.pages.heatmap import CameraRow
 from central.tables import Flag, Node, Session, table_of
 from tests.central.pages.conftest import Pages
 from tests.central.pages.fleet_kit import (
@@ -162,6 +163,21 @@ def test_filter_reads_the_nodes_that_fit_and_no_others(
     monkeypatch.setattr(coverage_rows, "ToldDay", counted)
     admin.get("/coverage?pharmacy=P9")
     assert len(read) == 1
+
+
+def test_records_come_in_while_a_calendar_is_made(
+    pages_on_disk: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = pages_on_disk.central.database
+
+    def reading(*_: object) -> list[CameraRow]:
+        with database.write():  # as the collector would
+            return []
+
+    monkeypatch.setattr(coverage_pages, "camera_rows", reading)
+    browser = pages_on_disk.signed_in("wang", "admin")
+    assert browser.get("/coverage").status_code == 200
+    assert len(pages_on_disk.rows("coverage.read")) == 1
 
 
 def test_more_cameras_than_can_be_drawn_are_counted_and_said(
