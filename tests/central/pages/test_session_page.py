@@ -100,11 +100,14 @@ def test_reason_of_nothing_that_can_be_seen_is_none(pages: Pages, review: Review
 
 def test_step_after_the_footage_is_no_place_to_go_to(pages: Pages, review: Review) -> None:
     review.session()
+    review.node.clock.advance(timedelta(minutes=30))
+    review.tell(sample(p.SettlementConcluded, session=SESSION, outcome="unknown"))
     browser = pages.signed_in()
     browser.post(HERE, data={"csrf": csrf(browser), "choice": "sample"})
     shown = browser.get(HERE).text
     on_timeline = {step["n"] for step in browser.get(REPLAY).json()["steps"]}
     assert {int(n) for n in re.findall(r'data-seek-step="(\d+)"', shown)} == on_timeline
+    assert shown.count('class="step"') == len(on_timeline) + 1
 
 
 def test_double_click_opens_once(pages: Pages, review: Review) -> None:
