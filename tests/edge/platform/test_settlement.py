@@ -70,7 +70,7 @@ def address(platform: FastAPI) -> Iterator[str]:
 @pytest.fixture
 def port(address: str, clock: ManualClock) -> NhsaPlatform:
     return NhsaPlatform(
-        address, institution="P43010000001", area="430100", timeout_seconds=0.3, clock=clock
+        address, institution="P43010000001", area="430100", timeout_seconds=0.8, clock=clock
     )
 
 
@@ -148,7 +148,7 @@ def test_whatever_the_platform_does_a_basket_is_settled_at_most_once_and_a_retry
 def test_a_message_that_comes_after_its_reversal_settles_nothing(
     settler: Settler, platform: FastAPI, permitted: Callable[[], str]
 ) -> None:
-    set_fault(platform, "slow", times=1, seconds=0.6)
+    set_fault(platform, "slow", times=1, seconds=1.5)
     settle(settler, permitted())
     waited = threading.Event()
     for _ in range(100):
