@@ -98,7 +98,7 @@ class Printed:
     def text(self) -> str:
         return "".join(self.lines)
 
-    def until(self, words: str, seconds: float = 90.0) -> None:
+    def until(self, words: str, seconds: float = 150.0) -> None:
         deadline, pause = time.monotonic() + seconds, threading.Event()
         while words not in self.text:
             assert time.monotonic() < deadline, self.text
