@@ -128,7 +128,7 @@ def test_whatever_the_platform_does_a_basket_is_settled_at_most_once_and_a_retry
     permitted: Callable[[], str],
 ) -> None:
     session = permitted()
-    set_fault(platform, fault, times=1, seconds=0.5)
+    set_fault(platform, fault, times=1, seconds=1.5)
 
     first, again = settle(settler, session), settle(settler, session)
 
