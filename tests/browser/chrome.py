@@ -31,6 +31,8 @@ FLAGS = (
 )
 PATIENCE_MS = 20_000.0  # two busy cores; a wait ends as soon as what it waits for is there
 DESK, COUNTER = (1366, 768), (1024, 768)
+ABOUT_A_STATUS = ("the server responded with a status of", "Response Status Error Code")
+UNREACHABLE = ("net::ERR_", "htmx:sendError", "htmx:afterRequest")
 SERIOUS = ("serious", "critical")
 SCREENSHOTS = "COUNTERSIGHT_SCREENSHOTS"
 SHOT_BYTES = 90_000
@@ -67,10 +69,10 @@ class Watch:
     def _console(self, message: ConsoleMessage) -> None:
         if message.type != "error":
             return
-        # The browser's own line about an answer >= 400; `_response` judges those by status.
-        if "the server responded with a status of" in message.text:
+        # What browser and htmx say of an answer >= 400; `_response` judges those by status.
+        if any(words in message.text for words in ABOUT_A_STATUS):
             return
-        if self.unreachable_is_fine and "net::ERR_" in message.text:
+        if self.unreachable_is_fine and any(words in message.text for words in UNREACHABLE):
             return
         self.faults.append(f"console: {message.text}")
 
