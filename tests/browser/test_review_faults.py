@@ -73,7 +73,9 @@ def test_a_sign_in_that_ended_leads_from_a_button_of_the_page_to_signing_in_and_
     tabs.watch.allow(401)
     page.goto(at(aging))
     give_reason(page)
-    aging.clock.advance(timedelta(hours=13))
+    expect(page.locator("[data-test=checking]")).to_have_count(0)
+    expect(page.locator("[data-test=clock]")).not_to_have_text("--:--:--")
+    aging.clock.advance(timedelta(hours=13))  # after all that the page fetches by itself
     page.locator("[data-test=ask-footage]").click()
     expect(page.locator("main .notice").first).to_contain_text("登录已过期")
     fill_sign_in(page, "li")
