@@ -7,23 +7,29 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, insert, select, update
 
 from central.collector.values import MessageRefused, NodeState
-from central.tables import CommandRow, CommandSegment, Footage, table_of
+from central.tables import CommandRow, CommandSegment, Footage, Node, table_of
 from retention.records.clock import from_text, to_micros
 from retention.records.payloads import SegmentSealed
 from retention.terms import wire
 from retention.terms.commands import SignedCommand
 
 COMMANDS, FOOTAGE = table_of(CommandRow), table_of(Footage)
-LINKS = table_of(CommandSegment)
+LINKS, NODES = table_of(CommandSegment), table_of(Node)
 
 
 def open_commands(
     connection: Connection, nodes: tuple[str, ...], now: int
 ) -> list[tuple[str, str, SignedCommand]]:
-    """Return (node, command id, command) of every command that still wants an answer."""
+    """Return (node, command id, command) of every command that still wants an answer.
+
+    A node that never told its cameras is not asked yet: what it offered would be refused as of a
+    camera that nobody calls simulated, and the command would be over.
+    """
     rows = connection.execute(
         select(COMMANDS.c.node, COMMANDS.c.command, COMMANDS.c.body)
+        .join(NODES, NODES.c.node == COMMANDS.c.node)
         .where(
+            NODES.c.status.is_not(None),
             COMMANDS.c.node.in_(nodes),
             COMMANDS.c.concluded_at.is_(None),
             COMMANDS.c.expires_at > now,

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, update
 
 from central.collector.footage import MAX_OPEN
 from central.collector.receiving import Receiving, file_of
 from central.config import FootageConfig
 from central.errors import DatabaseUnavailable
 from central.footage_commands import issue
-from central.tables import CommandRow, CommandSegment, Session, table_of
+from central.tables import CommandRow, CommandSegment, Node, Session, table_of
 from edge.commands.footage import FootageJob
 from retention.records.clock import to_micros, to_text
 from retention.records.merkle import inclusion_proof
@@ -36,6 +36,7 @@ from tests.central.wirekit import (
 from tests.edge.commands.test_commands_footage import CONTENT, SESSION, Stack
 
 COMMANDS, LINKS, SESSIONS = table_of(CommandRow), table_of(CommandSegment), table_of(Session)
+NODES = table_of(Node)
 OTHER_SESSION = "01900000-0000-7000-8000-0000000000bb"
 
 
@@ -254,6 +255,23 @@ def test_command_that_expires_in_the_middle_ends_on_both_sides(stack: Stack) -> 
     assert parts(stack) == []
     assert stack.central.handle(done) == []
     assert outcomes(stack) == {("failed", "EXPIRED")}
+
+
+def test_node_that_never_told_its_cameras_is_asked_when_it_has(stack: Stack) -> None:
+    def asked() -> int:
+        with stack.central.database.read() as connection:
+            now = to_micros(stack.central.clock.now())
+            return len(stack.central.desk.open_commands(connection, (IDENTITY.node,), now))
+
+    stack.command()
+    assert asked() == 1
+    with stack.central.database.write() as connection:
+        told = connection.execute(select(NODES.c.status)).scalar_one()
+        connection.execute(update(NODES).values(status=None))
+    assert asked() == 0
+    with stack.central.database.write() as connection:
+        connection.execute(update(NODES).values(status=told))
+    assert asked() == 1
 
 
 def test_command_given_up_leaves_no_half(stack: Stack) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import av
 
 from edge.simulators.demo_config import CAMERAS, PHARMACIST
-from edge.simulators.demo_stack import DemoStack
+from edge.simulators.demo_stack import DemoFailed, DemoStack
 from edge.simulators.pharmacy import PharmacyClient
 
 
@@ -24,7 +24,10 @@ def test_footage_of_a_session_is_fetched_and_proven(
     client.close(session, "settled")
 
     def covered() -> bool:
-        return bool(stack.central_get(f"/v1/sessions/{session}")["coverage"])
+        try:
+            return bool(stack.central_get(f"/v1/sessions/{session}")["coverage"])
+        except DemoFailed:  # not at central yet
+            return False
 
     stack.wait_for("coverage at central", covered, 40)
     stack.central_post(f"/v1/sessions/{session}/footage", {"reason": "随机复审"})
