@@ -40,8 +40,25 @@ class Told(Protocol):
     def known_until(self) -> int: ...
 
 
+class Held:
+    """What follows from owed, covered and unknown milliseconds, of one day or of many."""
+
+    __slots__ = ()
+    owed_ms: int
+    covered_ms: int
+    unknown_ms: int
+
+    @property
+    def missing_ms(self) -> int:
+        return self.owed_ms - self.covered_ms
+
+    @property
+    def expected_ms(self) -> int:
+        return self.owed_ms + self.unknown_ms
+
+
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Cell(Held):
     """One camera on one day, in milliseconds. `soon`: nothing can have been told yet."""
 
     day: str
@@ -51,17 +68,9 @@ class Cell:
     unknown_ms: int
     so_far: bool
 
-    @property
-    def missing_ms(self) -> int:
-        return self.owed_ms - self.covered_ms
-
-    @property
-    def expected_ms(self) -> int:
-        return self.owed_ms + self.unknown_ms
-
 
 @dataclass(frozen=True, slots=True)
-class Total:
+class Total(Held):
     """Sums over cells, and how many camera-days are of which kind."""
 
     days: int
@@ -71,14 +80,6 @@ class Total:
     owed_ms: int
     covered_ms: int
     unknown_ms: int
-
-    @property
-    def missing_ms(self) -> int:
-        return self.owed_ms - self.covered_ms
-
-    @property
-    def expected_ms(self) -> int:
-        return self.owed_ms + self.unknown_ms
 
 
 @dataclass(frozen=True, slots=True)
