@@ -54,10 +54,45 @@ class CameraConfig(Frozen):
     simulated: bool = False
 
 
+class VolumeConfig(Frozen):
+    """[[recording.volumes]]: one disk for footage; filled in order, the emptiest first."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
+    path: Path
+
+
 class RecordingConfig(Frozen):
-    """[recording]: how footage is cut."""
+    """[recording]: how footage is cut and where it lies (DATA/footage when nothing is named)."""
 
     segment_seconds: Annotated[float, Field(ge=2, le=600)] = 60.0
+    volumes: Annotated[tuple[VolumeConfig, ...], Field(max_length=16)] = ()
+
+
+class RetentionConfig(Frozen):
+    """[retention]: how hard what is kept is looked after. Floors are not configured here: a
+    policy lengthens them, nothing shortens them."""
+
+    scrub_bytes_per_second: Annotated[int, Field(ge=0, le=1_000_000_000)] = 4_000_000
+    warn_days: Annotated[int, Field(ge=30, le=3650)] = 90
+    alarm_days: Annotated[int, Field(ge=7, le=365)] = 30
+
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+
+class OpeningConfig(Frozen):
+    """[opening]: weekly hours in Asia/Shanghai, `HH:MM-HH:MM`, `closed` or `open`; a day that is
+    not named is open around the clock."""
+
+    hours: dict[
+        Weekday,
+        Annotated[
+            str,
+            Field(
+                pattern=r"^(closed|open|([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00))$"
+            ),
+        ],
+    ] = {}
 
 
 class VerificationConfig(Frozen):
@@ -108,6 +143,8 @@ class EdgeConfig(Frozen):
     central: CentralConfig | None = None
     cameras: Annotated[tuple[CameraConfig, ...], Field(min_length=1, max_length=64)]
     recording: RecordingConfig = RecordingConfig()
+    retention: RetentionConfig = RetentionConfig()
+    opening: OpeningConfig = OpeningConfig()
     verification: VerificationConfig
     session: SessionConfig = SessionConfig()
     terminal: TerminalConfig = TerminalConfig()

@@ -33,9 +33,11 @@ from edge.simulators.demo_config import (
     central_toml,
     edge_toml,
 )
+from edge.simulators.follow import following
 from edge.simulators.pharmacy import PharmacyClient
 from edge.terminal.pairing import new_code
 from edge.terminal.pharmacists import add as add_pharmacist
+from hardware.errors import HardwareError
 from hardware.simulated_camera import CameraPlan
 from hardware.simulated_cameras import SimulatedCameras
 
@@ -187,7 +189,7 @@ class DemoStack:
     def _spawn(self, name: str, arguments: list[str]) -> None:
         with (self.data / f"{name}.log").open("ab") as output:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, "-P", *arguments],
+                following([sys.executable, "-P", *arguments]),
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -252,6 +254,30 @@ class DemoStack:
             if time.monotonic() > deadline:
                 raise DemoFailed(f"{what}: not within {seconds:.0f} s: {self._tail(what)}")
             time.sleep(0.1)
+
+    def missing(self) -> list[str]:
+        """Return the parts that do not run or do not answer, in the order in which they start."""
+        asked = {
+            "platform": f"{self.platform_url}/held",
+            "central": f"{self.central_url}/readyz",
+            "edge": f"{self.terminal_url}/readyz",
+        }
+        found = [] if self._cameras_answer() else ["cameras"]
+        return found + [
+            name for name, url in asked.items() if not (self._runs(name) and _answers(url))
+        ]
+
+    def _cameras_answer(self) -> bool:
+        try:
+            for camera, _ in CAMERAS:
+                self.cameras.control(camera).status()
+        except (DemoFailed, HardwareError):
+            return False
+        return True
+
+    def _runs(self, name: str) -> bool:
+        process = self._processes.get(name)
+        return process is not None and process.poll() is None
 
     def _tail(self, name: str) -> str:
         path = self.data / f"{name}.log"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from retention.records import keeping as k
 from retention.records import payloads as p
 from retention.records.errors import MalformedRecord
 from retention.records.fields import Frozen
@@ -23,6 +24,7 @@ class RetentionClass(StrEnum):
     """Which floor a record falls under (policy turns the class into a date)."""
 
     ARCHIVE = "archive"
+    PURCHASE_EVIDENCE = "purchase_evidence"
     FOOTAGE_INDEX = "footage_index"
     PROCESSING = "processing"
     OPERATIONS = "operations"
@@ -74,6 +76,24 @@ KINDS: tuple[Kind, ...] = (
     Kind("session.closed", 1, p.SessionClosed, _A, 2, _S),
     Kind("session.covered", 1, p.SessionCovered, _A, 2, _S),
     Kind("footage.sent", 1, p.FootageSent, _P, 2, _S),
+    Kind("retention.policy_adopted", 1, k.PolicyAdopted, _P, 1, _S),
+    Kind("hold.placed", 1, k.HoldPlaced, _P, 1, _S),
+    Kind("hold.released", 1, k.HoldReleased, _P, 1, _S),
+    Kind("segment.disposed", 1, k.SegmentDisposed, _P, 3, _C),
+    Kind("footage.disposed", 1, k.FootageDisposed, _P, 3, _S),
+    Kind("records.disposed", 1, k.RecordsDisposed, _P, 3, _S),
+    Kind("alarm.raised", 1, k.AlarmRaised, _O, 0, _S),
+    Kind("alarm.cleared", 1, k.AlarmCleared, _O, 1, _S),
+    Kind("retention.breach", 1, k.RetentionBreach, _P, 0, _S),
+    Kind("camera.view_changed", 1, k.ViewChanged, _F, 1, _S),
+    Kind("opening.adopted", 1, k.OpeningAdopted, _F, 2, _S),
+    Kind("closure.declared", 1, k.ClosureDeclared, _F, 2, _S),
+    Kind("closure.cancelled", 1, k.ClosureCancelled, _F, 2, _S),
+    Kind("challenge.answered", 1, k.ChallengeAnswered, _P, 2, _S),
+    Kind("footage.scrubbed", 1, k.FootageScrubbed, _O, 3, _S),
+    Kind("volume.adopted", 1, k.VolumeAdopted, _O, 1, _S),
+    Kind("index.rebuilt", 1, k.IndexRebuilt, _O, 0, _S),
+    Kind("evidence.exported", 1, k.EvidenceExported, _P, 1, _S),
 )
 
 BY_NAME: dict[tuple[str, int], Kind] = {(kind.name, kind.version): kind for kind in KINDS}

@@ -42,8 +42,20 @@ class GapCause(StrEnum):
     RECORDER_STOPPED = "recorder_stopped"
     RECORDER_CRASHED = "recorder_crashed"
     DISK_FAILED = "disk_failed"
+    DISK_FULL = "disk_full"
     UNSUPPORTED_CODEC = "unsupported_codec"
+    PLANNED_SHUTDOWN = "planned_shutdown"
+    POWER_FAILING = "power_failing"
+    VIEW_BLACK = "view_black"
+    VIEW_FROZEN = "view_frozen"
+    VIEW_COVERED = "view_covered"
+    VIEW_OUT_OF_FOCUS = "view_out_of_focus"
+    VIEW_MOVED = "view_moved"
     UNKNOWN = "unknown"
+
+
+VIEW_CAUSES = frozenset(cause for cause in GapCause if cause.value.startswith("view_"))
+"""Footage is there and shows nothing: such a gap lies over footage and takes its worth away."""
 
 
 # -- node, processes, cameras ---------------------------------------------------------------------

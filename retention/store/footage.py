@@ -9,9 +9,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from retention.records.clock import from_micros, from_text, to_micros, to_text
 from retention.records.payloads import (
+    VIEW_CAUSES,
     GapCause,
     GapClosed,
     GapOpened,
@@ -24,6 +26,9 @@ from retention.records.payloads import (
 from retention.store.database import NodeStore
 from retention.store.log import append
 
+Layer = Literal["footage", "view"]
+MAIN_VOLUME = "main"
+"""The name of the volume that a node has when its configuration names none."""
 LONGEST_SEGMENT_US = 3_600_000_000
 """No segment is longer: the recorder sees to it, and queries by time rely on it."""
 
@@ -46,11 +51,13 @@ class SegmentRow:
     path: str
     state: str
     sequence: int
+    volume: str = MAIN_VOLUME
 
 
 @dataclass(frozen=True, slots=True)
 class GapRow:
-    """A span without footage; `ended_at` is None while it lasts."""
+    """A span without footage, or (`layer` view) with footage that shows nothing; `ended_at` is
+    None while it lasts."""
 
     id: str
     camera: str
@@ -58,6 +65,7 @@ class GapRow:
     started_at: int
     ended_at: int | None
     cause: str
+    layer: str = "footage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +80,9 @@ class SessionSpan:
 
 _SEGMENT = (
     "SELECT id, camera, scene_role, run, ordinal, started_at, ended_at, bytes, codec,"
-    " file_sha256, chunk_root, path, state, sequence FROM segments"
+    " file_sha256, chunk_root, path, state, sequence, volume FROM segments"
 )
-_GAP = "SELECT id, camera, scene_role, started_at, ended_at, cause FROM gaps"
+_GAP = "SELECT id, camera, scene_role, started_at, ended_at, cause, layer FROM gaps"
 
 
 # -- writing --------------------------------------------------------------------------------------
@@ -90,16 +98,22 @@ def insert_run(store: NodeStore, connection: sqlite3.Connection, run: RunStarted
 
 
 def insert_segment(
-    store: NodeStore, connection: sqlite3.Connection, sealed: SegmentSealed, path: str
+    store: NodeStore,
+    connection: sqlite3.Connection,
+    sealed: SegmentSealed,
+    path: str,
+    volume: str = MAIN_VOLUME,
 ) -> None:
     """Write the index row of a durable file and its record."""
     record = append(store, connection, sealed)
     connection.execute(
-        "INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed', ?)",
+        "INSERT INTO segments (id, camera, scene_role, run, ordinal, started_at, ended_at, bytes,"
+        " codec, file_sha256, chunk_root, path, state, sequence, volume)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'sealed', ?, ?)",
         (sealed.segment, sealed.camera, sealed.scene_role, sealed.run, sealed.ordinal,
          to_micros(from_text(sealed.started_at)), to_micros(from_text(sealed.ended_at)),
          sealed.bytes, sealed.codec, sealed.file_sha256, sealed.chunk_root, path,
-         record.sequence),
+         record.sequence, volume),
     )  # fmt: skip
 
 
@@ -111,11 +125,12 @@ def open_gap(
     started_at: int,
     cause: GapCause,
 ) -> GapRow:
-    """Open a gap, or return the one that is open already (its first cause stands)."""
-    found = open_gap_of(connection, camera)
+    """Open a gap, or return the one of its layer that is open already (its first cause stands)."""
+    layer = layer_of(cause)
+    found = open_gap_of(connection, camera, layer)
     if found is not None:
         return found
-    gap = GapRow(store.ids.new(), camera, scene_role, started_at, None, cause)
+    gap = GapRow(store.ids.new(), camera, scene_role, started_at, None, cause, layer)
     append(
         store,
         connection,
@@ -128,17 +143,22 @@ def open_gap(
         ),
     )
     connection.execute(
-        "INSERT INTO gaps VALUES (?, ?, ?, ?, NULL, ?)",
-        (gap.id, camera, scene_role, started_at, cause),
+        "INSERT INTO gaps (id, camera, scene_role, started_at, cause, layer)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (gap.id, camera, scene_role, started_at, cause, layer),
     )
     return gap
 
 
 def close_gap(
-    store: NodeStore, connection: sqlite3.Connection, camera: str, ended_at: int
+    store: NodeStore,
+    connection: sqlite3.Connection,
+    camera: str,
+    ended_at: int,
+    layer: Layer = "footage",
 ) -> GapRow | None:
     """Close the camera's open gap, if any; never before it began. Returns the closed row."""
-    gap = open_gap_of(connection, camera)
+    gap = open_gap_of(connection, camera, layer)
     if gap is None:
         return None
     ended_at = max(ended_at, gap.started_at)
@@ -155,7 +175,7 @@ def close_gap(
         ),
     )
     connection.execute("UPDATE gaps SET ended_at = ? WHERE id = ?", (ended_at, gap.id))
-    return GapRow(gap.id, camera, gap.scene_role, gap.started_at, ended_at, gap.cause)
+    return GapRow(gap.id, camera, gap.scene_role, gap.started_at, ended_at, gap.cause, layer)
 
 
 def add_incident(
@@ -190,9 +210,18 @@ def mark_covered(store: NodeStore, connection: sqlite3.Connection, covered: Sess
 # -- reading --------------------------------------------------------------------------------------
 
 
-def open_gap_of(connection: sqlite3.Connection, camera: str) -> GapRow | None:
-    """Return the gap that a camera is in now."""
-    row = connection.execute(f"{_GAP} WHERE camera = ? AND ended_at IS NULL", (camera,)).fetchone()
+def layer_of(cause: GapCause) -> Layer:
+    """Return where a gap lies: instead of footage, or over footage that shows nothing."""
+    return "view" if cause in VIEW_CAUSES else "footage"
+
+
+def open_gap_of(
+    connection: sqlite3.Connection, camera: str, layer: Layer = "footage"
+) -> GapRow | None:
+    """Return the gap of a layer that a camera is in now."""
+    row = connection.execute(
+        f"{_GAP} WHERE camera = ? AND layer = ? AND ended_at IS NULL", (camera, layer)
+    ).fetchone()
     return None if row is None else GapRow(*row)
 
 
@@ -204,7 +233,7 @@ def explained_until(connection: sqlite3.Connection, camera: str) -> int | None:
         (camera, LONGEST_SEGMENT_US),
     ).fetchone()
     (gaps,) = connection.execute(
-        "SELECT max(ended_at) FROM gaps WHERE camera = ?", (camera,)
+        "SELECT max(ended_at) FROM gaps WHERE camera = ? AND layer = 'footage'", (camera,)
     ).fetchone()
     found: list[int] = [end for end in (segments, gaps) if end is not None]
     return max(found) if found else None
@@ -239,7 +268,8 @@ def segments_between(
 
 
 def gaps_between(connection: sqlite3.Connection, camera: str, start: int, end: int) -> list[GapRow]:
-    """Return the gaps of a camera that overlap a span; an open gap reaches to the end."""
+    """Return the gaps of both layers of a camera that overlap a span; an open one reaches to the
+    end."""
     rows = connection.execute(
         f"{_GAP} WHERE camera = ? AND started_at < ? AND (ended_at IS NULL OR ended_at > ?)"
         " ORDER BY started_at",
@@ -318,7 +348,7 @@ def first_footage(connection: sqlite3.Connection, camera: str) -> int | None:
         "SELECT min(started_at) FROM runs WHERE camera = ?", (camera,)
     ).fetchone()
     (gap,) = connection.execute(
-        "SELECT min(started_at) FROM gaps WHERE camera = ?", (camera,)
+        "SELECT min(started_at) FROM gaps WHERE camera = ? AND layer = 'footage'", (camera,)
     ).fetchone()
     found: list[int] = [start for start in (run, gap) if start is not None]
     return min(found) if found else None

@@ -74,7 +74,8 @@ def append(
     raw = record.to_bytes()
     leaf = leaf_hash(raw)
     connection.execute(
-        "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO log (sequence, sent_sequence, id, kind, version, session, occurred_at, bytes,"
+        " leaf) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (record.sequence, record.sent_sequence, record.id, record.kind, record.version,
          session or getattr(payload, "session", None), to_micros(now), raw, leaf),
     )  # fmt: skip

@@ -126,4 +126,79 @@ MIGRATIONS: tuple[str, ...] = (
         outcome TEXT, concluded_at INTEGER
     ) STRICT;
     """,
+    """
+    -- Keeping: volumes, policies, holds, disposal, alarms, opening hours.
+    ALTER TABLE segments ADD COLUMN volume TEXT NOT NULL DEFAULT 'main';
+    CREATE INDEX segments_ended ON segments (ended_at);
+    ALTER TABLE gaps ADD COLUMN layer TEXT NOT NULL DEFAULT 'footage'
+        CHECK (layer IN ('footage', 'view'));
+    DROP INDEX gaps_open;
+    CREATE UNIQUE INDEX gaps_open ON gaps (camera, layer) WHERE ended_at IS NULL;
+
+    -- A disposed record keeps its row, its leaf and nothing else: `bytes` is empty, and the
+    -- `records.disposed` record at `disposed_by` names it.
+    ALTER TABLE log ADD COLUMN disposed_by INTEGER;
+
+    -- The volumes this node took for its own: a name in the configuration, an identity on the disk.
+    CREATE TABLE volumes (
+        name TEXT PRIMARY KEY, volume TEXT NOT NULL UNIQUE, adopted_at INTEGER NOT NULL
+    ) STRICT;
+
+    -- Every policy ever adopted, for an item is owed what any policy of its lifetime promised.
+    CREATE TABLE policies (
+        policy TEXT NOT NULL, version INTEGER NOT NULL, effective_from INTEGER NOT NULL,
+        adopted_at INTEGER NOT NULL, body BLOB NOT NULL,
+        PRIMARY KEY (policy, version)
+    ) STRICT;
+    CREATE TABLE holds (
+        id TEXT PRIMARY KEY, authority TEXT NOT NULL, body BLOB NOT NULL,
+        author TEXT NOT NULL, reason TEXT NOT NULL,
+        placed_at INTEGER NOT NULL, released_at INTEGER
+    ) STRICT;
+    -- The latest moment that is surely past: retention asks this, never the wall clock alone.
+    CREATE TABLE trusted_time (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        passed_at INTEGER NOT NULL, boot_id TEXT NOT NULL, monotonic_ns INTEGER NOT NULL
+    ) STRICT;
+    -- Where a disposed segment's two records stand, to answer a challenge of its leaf.
+    CREATE TABLE disposals (
+        sequence INTEGER PRIMARY KEY, disposed_sequence INTEGER NOT NULL,
+        segment TEXT NOT NULL UNIQUE, disposed_at INTEGER NOT NULL
+    ) STRICT;
+
+    -- Alarms that are open now; their history is in the log.
+    CREATE TABLE alarms (
+        alarm TEXT NOT NULL, subject TEXT NOT NULL, since INTEGER NOT NULL, detail TEXT NOT NULL,
+        PRIMARY KEY (alarm, subject)
+    ) STRICT;
+    CREATE TABLE breaches (
+        id TEXT PRIMARY KEY, stage TEXT NOT NULL, camera TEXT, cause TEXT NOT NULL,
+        subject TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER
+    ) STRICT;
+    CREATE TABLE openings (
+        effective_from INTEGER PRIMARY KEY, hours TEXT NOT NULL
+    ) STRICT;
+    CREATE TABLE closures (
+        id TEXT PRIMARY KEY, kind TEXT NOT NULL, started_at INTEGER NOT NULL,
+        ended_at INTEGER NOT NULL, declared_at INTEGER NOT NULL, cancelled_at INTEGER
+    ) STRICT;
+    CREATE INDEX closures_time ON closures (started_at);
+
+    -- How much each camera took on each day (UTC), for the forecast; and where the scrub stands.
+    CREATE TABLE intake (
+        camera TEXT NOT NULL, day TEXT NOT NULL, bytes INTEGER NOT NULL, covered_ms INTEGER NOT NULL,
+        PRIMARY KEY (camera, day)
+    ) STRICT;
+    CREATE TABLE scrub (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        round_started_at INTEGER NOT NULL, next_sequence INTEGER NOT NULL,
+        segments INTEGER NOT NULL, bytes INTEGER NOT NULL, broken INTEGER NOT NULL
+    ) STRICT;
+
+    -- Inspectors who may place holds and take evidence here, away from central. Only digests.
+    CREATE TABLE inspectors (
+        id TEXT PRIMARY KEY, secret_hash TEXT NOT NULL, added_at INTEGER NOT NULL,
+        failed_tries INTEGER NOT NULL DEFAULT 0, locked_until INTEGER, revoked_at INTEGER
+    ) STRICT;
+    """,
 )

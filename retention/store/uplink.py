@@ -289,7 +289,7 @@ def camera_state(connection: sqlite3.Connection, camera: str) -> CameraState:
         (camera,),
     ).fetchone() or (None,)
     gap = connection.execute(
-        "SELECT 1 FROM gaps WHERE camera = ? AND ended_at IS NULL", (camera,)
+        "SELECT 1 FROM gaps WHERE camera = ? AND layer = 'footage' AND ended_at IS NULL", (camera,)
     ).fetchone()
     return CameraState(ended_at, gap is not None)
 

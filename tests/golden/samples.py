@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from retention.records import keeping as k
 from retention.records import payloads as p
 from retention.records.clock import ClockState
 from retention.records.envelope import Record
@@ -73,6 +74,25 @@ AUTHORISATION = p.Authorisation(
     rules=(RULE,),
     issued_at=T0,
     expires_at=T1,
+)
+
+POLICY = k.RetentionPolicy(
+    policy="province-43",
+    version=2,
+    province="430000",
+    agreement=None,
+    effective_from=T0,
+    terms=(k.Term(subject="footage", years=2, days=731),),
+    ceilings=(k.Ceiling(material="probe_crop", days=30),),
+)
+HOLD = k.Hold(
+    hold=A,
+    scope="session",
+    session=B,
+    person_ref=None,
+    started_at=None,
+    ended_at=None,
+    cameras=(),
 )
 
 SAMPLES: tuple[Frozen, ...] = (
@@ -151,6 +171,45 @@ SAMPLES: tuple[Frozen, ...] = (
         ),
     ),
     p.FootageSent(command=A, session=B, segments=(C,), outcome="sent", reason=None),
+    k.PolicyAdopted(policy=POLICY, authority="central", author="admin-1", reason="省级协议 2027"),
+    k.HoldPlaced(hold=HOLD, authority="inspector", author="inspector-7", reason="飞行检查"),
+    k.HoldReleased(hold=A, authority="central", author="admin-1", reason="结案"),
+    k.SegmentDisposed(
+        segment=A, sequence=7, camera="counter-1", scene_role=ROLE, started_at=T0, ended_at=T1,
+        bytes=7531250, file_sha256=D, owed_until=T1,
+    ),
+    k.FootageDisposed(
+        camera="counter-1", started_at=T0, ended_at=T1, segments=1440, bytes=7531250,
+        owed_until=T1,
+    ),
+    k.RecordsDisposed(retention="archive", sequences=(3, 4, 9), owed_until=T1),
+    k.AlarmRaised(alarm="CAMERA_SILENT", subject="counter-1", detail="no segment", since=T0),
+    k.AlarmCleared(alarm="CAMERA_SILENT", subject="counter-1", since=T0),
+    k.RetentionBreach(
+        breach=A, stage="announced", camera="counter-1", started_at=T0, ended_at=None,
+        cause="disk_full", detail="12.5 days left",
+    ),
+    k.ViewChanged(
+        camera="counter-1", scene_role=ROLE, condition="black", measure="mean_luma", value="3.1",
+        limit="12", since=T0,
+    ),
+    k.OpeningAdopted(hours=("08:00-22:00",) * 6 + ("closed",), effective_from=T0),
+    k.ClosureDeclared(
+        closure=A, kind="closed", started_at=T0, ended_at=T1, author="op-1", reason="春节"
+    ),
+    k.ClosureCancelled(closure=A, author="op-1", reason="照常营业"),
+    k.ChallengeAnswered(
+        command=A, challenge=B, tree_size=900, samples=300, held=298, disposed=1, missing=1
+    ),
+    k.FootageScrubbed(started_at=T0, ended_at=T1, segments=10, bytes=75312500, broken=0),
+    k.VolumeAdopted(volume=A, name="main"),
+    k.IndexRebuilt(
+        previous_database=B, segments=10, bytes=75312500, first_started_at=T0, last_ended_at=T1
+    ),
+    k.EvidenceExported(
+        export=A, session=B, started_at=T0, ended_at=T1, segments=6, records=40,
+        manifest_sha256=D, author="inspector-7", reason="立案",
+    ),
 )  # fmt: skip
 
 

@@ -100,7 +100,7 @@ TAMPERING = {
     "digest in the index": ("UPDATE segments SET file_sha256 = chunk_root", "counter-1/"),
     "index row gone": ("DELETE FROM segments", "0000"),
     "gap without a record": (
-        "INSERT INTO gaps VALUES ('g', 'counter-1', 'purchase', 1, 2, 'unknown')",
+        "INSERT INTO gaps VALUES ('g', 'counter-1', 'purchase', 1, 2, 'unknown', 'footage')",
         "gaps",
     ),
 }

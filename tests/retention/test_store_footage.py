@@ -41,7 +41,9 @@ def test_database_itself_refuses_a_second_open_gap(store):
     with store.write() as connection:
         footage.open_gap(store, connection, CAMERA, ROLE, 0, GapCause.UNKNOWN)
     with pytest.raises(sqlite3.IntegrityError), store.write() as connection:
-        connection.execute("INSERT INTO gaps VALUES ('x', ?, 'purchase', 1, NULL, 'x')", (CAMERA,))
+        connection.execute(
+            "INSERT INTO gaps VALUES ('x', ?, 'purchase', 1, NULL, 'x', 'footage')", (CAMERA,)
+        )
 
 
 def test_gap_never_ends_before_it_began(store):

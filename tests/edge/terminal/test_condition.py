@@ -78,7 +78,7 @@ def sealed(store: NodeStore, clock: ManualClock, camera: str, minutes: int = 1) 
             name = f"{camera}{ended}"
             connection.execute(
                 "INSERT INTO segments VALUES (?, ?, 'purchase', ?, 0, ?, ?, 1000, 'h264', 'x', 'y',"
-                " ?, 'sealed', ?)",
+                " ?, 'sealed', ?, 'main')",
                 (name, camera, name, ended - 60_000_000, ended, name, sequence),
             )
 

@@ -82,7 +82,7 @@ def record(
         sequence = append(store, connection, NodeStopped(reason="asked")).sequence
         connection.executemany(
             "INSERT INTO segments VALUES (?, ?, 'purchase', ?, ?, ?, ?, ?, 'h264', 'x', 'y', ?,"
-            " 'sealed', ?)",
+            " 'sealed', ?, 'main')",
             [
                 (f"{camera}{at}", camera, camera, at, at * 10**6, (at + 60) * 10**6, minute_bytes,
                  f"{camera}/{at}", sequence)
