@@ -80,19 +80,19 @@ class RetentionConfig(Frozen):
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 
 
+OpenHours = Annotated[
+    str,
+    Field(
+        pattern=r"^(closed|open|([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00))$",
+    ),
+]
+
+
 class OpeningConfig(Frozen):
     """[opening]: weekly hours in Asia/Shanghai, `HH:MM-HH:MM`, `closed` or `open`; a day that is
     not named is open around the clock."""
 
-    hours: dict[
-        Weekday,
-        Annotated[
-            str,
-            Field(
-                pattern=r"^(closed|open|([01]\d|2[0-3]):[0-5]\d-(([01]\d|2[0-3]):[0-5]\d|24:00))$"
-            ),
-        ],
-    ] = {}
+    hours: dict[Weekday, OpenHours] = Field(default_factory=dict)
 
 
 class VerificationConfig(Frozen):

@@ -186,7 +186,8 @@ MIGRATIONS: tuple[str, ...] = (
 
     -- How much each camera took on each day (UTC), for the forecast; and where the scrub stands.
     CREATE TABLE intake (
-        camera TEXT NOT NULL, day TEXT NOT NULL, bytes INTEGER NOT NULL, covered_ms INTEGER NOT NULL,
+        camera TEXT NOT NULL, day TEXT NOT NULL,
+        bytes INTEGER NOT NULL, covered_ms INTEGER NOT NULL,
         PRIMARY KEY (camera, day)
     ) STRICT;
     CREATE TABLE scrub (
