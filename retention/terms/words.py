@@ -90,6 +90,27 @@ FLAGS: Words = {
     "INCIDENT": ("节点异常", "Incident at the node"),
     "CLOCK_JUMPED": ("时钟跳变", "The clock jumped"),
 }
+ALARMS: Words = {
+    "CAMERA_SILENT": ("摄像头没有新录像", "A camera records nothing new"),
+    "SEGMENT_INVALID": ("新录像无法读取", "New footage cannot be read"),
+    "VIEW_UNUSABLE": ("摄像头画面不可用", "A camera shows nothing usable"),
+    "DISK_WARN": ("存储空间将不足", "Storage is running short"),
+    "DISK_ALARM": ("存储空间即将用尽", "Storage is nearly used up"),
+    "DISK_FULL": ("存储空间已用尽", "Storage is used up"),
+    "FLOOR_AT_RISK": ("录像可能存不满法定期限", "Footage may not be kept as long as it must"),
+    "VOLUME_MISSING": ("录像磁盘不在", "A footage disk is missing"),
+    "CLOCK_JUMPED": ("节点时钟跳变", "The node's clock jumped"),
+    "SCRUB_BROKEN": ("已存录像损坏", "Stored footage is damaged"),
+    "SALE_WHILE_CLOSED": ("歇业时段内办理业务", "A sale while the pharmacy is closed"),
+}
+VIEW_CONDITIONS: Words = {
+    "clear": ("画面正常", "The picture is usable"),
+    "black": ("画面全黑", "The picture is black"),
+    "frozen": ("画面静止不变", "The picture is frozen"),
+    "covered": ("镜头被遮挡", "The camera is covered"),
+    "out_of_focus": ("画面模糊", "The picture is out of focus"),
+    "moved": ("镜头被移动", "The camera was moved"),
+}
 FOOTAGE_ANSWERS: Words = {
     "NOT_SIMULATED": ("真实摄像头的录像暂不上传", "footage of real cameras is not uploaded yet"),
     "NO_SUCH_CAMERA": ("节点没有这一摄像头", "the node has no such camera"),
@@ -216,6 +237,8 @@ TABLES: dict[str, Words] = {
     "certificate": CERTIFICATES,
     "document": DOCUMENTS,
     "flag": FLAGS,
+    "alarm": ALARMS,
+    "view": VIEW_CONDITIONS,
     "account_role": ACCOUNT_ROLES,
     "access": ACCESS_ACTIONS,
     "next": NEXT_STEPS,
