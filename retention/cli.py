@@ -1,19 +1,22 @@
-"""`countersight retention check --data DIR [--depth rows|sizes|digests] [--json]`.
+"""`countersight retention …`: one line a subcommand; each lives in its own module.
 
-Read-only. Exit codes: 0 everything holds, 1 something does not (the first bad thing is named), 2
-wrong usage.
+A subcommand's module has `add(commands)`, which adds its parser and sets `run=` to a function of
+the parsed arguments that returns the exit code: 0 done and as expected, 1 a check failed, 2 wrong
+usage or configuration.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import importlib
 import sqlite3
 import sys
-from pathlib import Path
+from collections.abc import Callable
 
-from retention.check import Depth, check
+from retention.records.errors import UsageError
 from retention.store.database import StoreError
+
+SUBCOMMANDS = ("retention.check_command",)
 
 
 def main(argv: list[str]) -> int:
@@ -22,36 +25,15 @@ def main(argv: list[str]) -> int:
         prog="countersight retention", description="留存核查 / what is kept, and proof of it"
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    purpose = "核查数据目录 / check the invariants of a node's data folder"
-    command = commands.add_parser("check", help=purpose, description=purpose)
-    command.add_argument("--data", type=Path, required=True, help="数据目录 / the data folder")
-    command.add_argument(
-        "--depth",
-        choices=[depth.name.lower() for depth in Depth],
-        default="sizes",
-        help="核查深度 / how far to look",
-    )
-    command.add_argument("--json", action="store_true", help="one JSON object on stdout")
+    for module in SUBCOMMANDS:
+        importlib.import_module(module).add(commands)
     try:
         wanted = parser.parse_args(argv)
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 2
-    return _check(wanted.data, Depth[wanted.depth.upper()], as_json=wanted.json)
-
-
-def _check(data: Path, depth: Depth, *, as_json: bool) -> int:
+    run: Callable[[argparse.Namespace], int] = wanted.run
     try:
-        report = check(data, depth)
-    except (StoreError, OSError, sqlite3.Error) as exc:
-        print(f"countersight retention check: {exc}", file=sys.stderr)
+        return run(wanted)
+    except (StoreError, UsageError, OSError, sqlite3.Error) as exc:
+        print(f"countersight retention {wanted.command}: {exc}", file=sys.stderr)
         return 2
-    if as_json:
-        print(json.dumps(report.to_json(), ensure_ascii=False))
-    else:
-        for bad in report.bad:
-            print(f"BAD {bad.check}: {bad.subject}: {bad.detail}")
-        counts = ", ".join(f"{name} {count}" for name, count in report.counts.items())
-        print(f"{'完好 / holds' if report.ok else '不符 / does not hold'}: {counts}")
-        for skipped in report.skipped:
-            print(f"未核查 / not checked: {skipped}")
-    return 0 if report.ok else 1
