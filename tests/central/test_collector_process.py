@@ -149,11 +149,12 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
     made.close()
 
 
-def test_unknown_key_gets_nothing_until_it_is_enrolled(rig: Rig) -> None:
+def test_unknown_key_gets_nothing_until_it_is_enrolled(
+    rig: Rig, zmq_context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     rig.append(3)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     assert rig.edge.central is not None
-    connection = Connection(context, rig.edge, rig.edge.central, reopen_seconds=0.2)
+    connection = Connection(zmq_context, rig.edge, rig.edge.central, reopen_seconds=0.2)
     refusals = 0
     deadline = time.monotonic() + DEADLINE
     while refusals < 2 and time.monotonic() < deadline:
@@ -161,14 +162,13 @@ def test_unknown_key_gets_nothing_until_it_is_enrolled(rig: Rig) -> None:
         assert not connection.send([b"hello"])
         assert list(connection.received()) == []
     connection.close()
-    context.term()
     assert refusals == 2
     with rig.uplink():
         rig.enrol()
         until(lambda: rig.held() == 3)
 
 
-def test_revoked_key_is_cut(rig: Rig) -> None:
+def test_revoked_key_is_cut(rig: Rig, zmq_context: zmq.Context[zmq.Socket[bytes]]) -> None:
     rig.enrol()
     rig.append(3)
     with rig.uplink():
@@ -177,12 +177,10 @@ def test_revoked_key_is_cut(rig: Rig) -> None:
             revoke(connection, "node-a", 1)
         rig.append(1)
         assert rig.edge.central is not None
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        late = Connection(context, rig.edge, rig.edge.central, reopen_seconds=0.1)
+        late = Connection(zmq_context, rig.edge, rig.edge.central, reopen_seconds=0.1)
         until(lambda: late.wait(50))
         assert not late.send([b"hello"])
         late.close()
-        context.term()
     assert rig.held() == 3
 
 
@@ -203,23 +201,23 @@ def test_killed_collector_loses_and_repeats_nothing(rig: Rig) -> None:
         assert [row[0] for row in held] == sent
 
 
-def test_garbage_on_the_port_does_not_end_the_collector(rig: Rig) -> None:
+def test_garbage_on_the_port_does_not_end_the_collector(
+    rig: Rig, zmq_context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     rig.enrol()
     host, port = "127.0.0.1", int(rig.central.collector.endpoint.rsplit(":", 1)[1])
     until(lambda: rig.collector.is_alive() and _connects(host, port))
     for content in (b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, bytes(range(256)) * 16, b""):
         with socket.create_connection((host, port)) as raw:
             raw.sendall(content)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     assert rig.edge.central is not None
-    connection = Connection(context, rig.edge, rig.edge.central)
+    connection = Connection(zmq_context, rig.edge, rig.edge.central)
     until(lambda: connection.send([b"nonsense", b"\0" * 70_000]))
     answers: list[list[bytes]] = []
     until(lambda: bool(connection.wait(50) or answers.extend(connection.received()) or answers))
     assert answers[0][1] == b"refused"
     assert wire.decode(answers[0], wire.TO_NODE)
     connection.close()
-    context.term()
     rig.append(2)
     with rig.uplink():
         until(lambda: rig.held() == 2)
@@ -284,18 +282,17 @@ def test_children_end_with_their_parent(tmp_path: Path, end: str) -> None:
     assert token.stat().st_mode & 0o777 == 0o600
 
 
-def test_collector_does_not_go_on_without_its_doorkeeper() -> None:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    keeper = Authenticator(context, lambda key: True)
+def test_collector_does_not_go_on_without_its_doorkeeper(
+    zmq_context: zmq.Context[zmq.Socket[bytes]],
+) -> None:
+    keeper = Authenticator(zmq_context, lambda key: True)
     keeper.require_alive()
     keeper.close()
     with pytest.raises(RuntimeError, match="ZAP"):
         keeper.require_alive()
-    context.term()
 
 
-def test_connection_that_is_gone_is_forgotten() -> None:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+def test_connection_that_is_gone_is_forgotten(zmq_context: zmq.Context[zmq.Socket[bytes]]) -> None:
     _, secret = zmq.curve_keypair()
     gone: list[bytes] = []
 
@@ -303,7 +300,6 @@ def test_connection_that_is_gone_is_forgotten() -> None:
         def forget(self, route: bytes) -> None:
             gone.append(route)
 
-    with bind(context, f"tcp://127.0.0.1:{free_port()}", secret.decode()) as router:
+    with bind(zmq_context, f"tcp://127.0.0.1:{free_port()}", secret.decode()) as router:
         _send(router, cast(Collector, Core()), Departure(b"nobody", [b"CS1"]))
-    context.term()
     assert gone == [b"nobody"]

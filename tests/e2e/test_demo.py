@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from edge.simulators.follow import following
 from edge.simulators.pharmacy import OTHER, PATIENT, PharmacyClient
 from hardware.simulated_people import PeopleMissing, load_people
 from tests.e2e.agreement import check_folder, disagreements
@@ -80,12 +81,19 @@ class Printed:
     """What the demo prints, line by line, while it runs."""
 
     def __init__(self, data: Path) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "countersight", "demo", "--data", str(data)],
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+        # Started in the background we ignore Ctrl-C, and the demo would inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                following(
+                    [sys.executable, "-P", "-m", "countersight", "demo", "--data", str(data)]
+                ),
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
         self.lines: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -108,7 +116,11 @@ class Printed:
     def end(self) -> int:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(60)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+            raise
         self._reader.join(10)
         assert self.process.stderr is not None
         self.process.stderr.close()

@@ -94,15 +94,16 @@ def outcome(rig: Rig) -> tuple[str | None, str | None]:
         return row.outcome, row.detail
 
 
-def test_footage_is_sealed_on_request_and_sent_although_the_collector_dies(rig: Rig) -> None:
+def test_footage_is_sealed_on_request_and_sent_although_the_collector_dies(
+    rig: Rig, zmq_context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     rig.enrol()
     now = to_micros(SystemClock().now())
     stop = threading.Event()
     thread = threading.Thread(
         target=run_commands, args=(ProcessContext(rig.edge, stop, lambda: None),)
     )
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    with rig.uplink(), context.socket(zmq.PULL) as recorder:
+    with rig.uplink(), zmq_context.socket(zmq.PULL) as recorder:
         recorder.bind(rig.edge.socket("recorder-c"))
         first = seal(rig, now - 20_000_000, now - 10_000_000)
         ask(rig, now - 20_000_000, now - 1_000_000)
@@ -117,7 +118,6 @@ def test_footage_is_sealed_on_request_and_sent_although_the_collector_dies(rig: 
         finally:
             stop.set()
             thread.join()
-    context.term()
     assert outcome(rig) == ("sent", None)
     folder = rig.central.footage_root / "node-a"
     assert {path.name for path in folder.iterdir()} == {f"{first}.mp4", f"{second}.mp4"}

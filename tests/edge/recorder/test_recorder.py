@@ -343,19 +343,18 @@ def test_second_recorder_of_a_camera_is_refused(node, monkeypatch):
     node.run(gone)
 
 
-def test_seal_message_cuts_at_the_next_key_picture(node, listed, transport_stream, config):
-    context = zmq.Context()
-    socket = context.socket(zmq.PUSH)
-    socket.connect(config.socket("recorder-cam"))
+def test_seal_message_cuts_at_the_next_key_picture(
+    node, listed, transport_stream, config, zmq_context
+):
+    with zmq_context.socket(zmq.PUSH) as socket:
+        socket.connect(config.socket("recorder-cam"))
 
-    def ask(number: int) -> None:
-        if number == 22:
-            socket.send(b"seal")
-            threading.Event().wait(0.2)  # the message crosses to the recorder's thread
+        def ask(number: int) -> None:
+            if number == 22:
+                socket.send(b"seal")
+                threading.Event().wait(0.2)  # the message crosses to the recorder's thread
 
-    node.run(lambda: listed(transport_stream, before=ask), gone)
-    socket.close(0)
-    context.term()
+        node.run(lambda: listed(transport_stream, before=ask), gone)
     lengths = [row.ended_at - row.started_at for row in node.rows()[0]]
     assert lengths == [2_000_000, 1_000_000, 2_000_000, 1_000_000]
 

@@ -167,19 +167,17 @@ class Stage:
 @pytest.fixture
 def stage(
     store: NodeStore, verifier: FakeVerifier, keys: KeyDirectory, config: EdgeConfig,
-    clock: ManualClock, tmp_path: Path,
+    clock: ManualClock, tmp_path: Path, zmq_context: zmq.Context[zmq.Socket[bytes]],
 ) -> Iterator[Stage]:  # fmt: skip
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     address, view, stop = f"ipc://{tmp_path}/live", LiveView(clock), threading.Event()
-    thread = threading.Thread(target=partial(view.run, context, address, stop), daemon=True)
+    thread = threading.Thread(target=partial(view.run, zmq_context, address, stop), daemon=True)
     app = create_app(store=store, verifier=verifier, keys=keys, config=config, live=view)
-    with LivePublisher(context, address, clock) as publisher, served(app) as url:
+    with LivePublisher(zmq_context, address, clock) as publisher, served(app) as url:
         thread.start()
         yield Stage(url, view, publisher, clock)
         stop.set()
         thread.join(DEADLINE_SECONDS)
     assert not thread.is_alive()
-    context.destroy(linger=0)
 
 
 Browser = Callable[..., httpx.Client]

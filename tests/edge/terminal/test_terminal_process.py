@@ -106,7 +106,9 @@ def test_it_serves_loopback_and_tls_with_its_own_certificate_beats_and_stops(
         assert len(fingerprint_of(certificate)) == 95
 
 
-def test_a_stop_during_an_attempt_is_answered_and_recorded(tmp_path: Path) -> None:
+def test_a_stop_during_an_attempt_is_answered_and_recorded(
+    tmp_path: Path, zmq_context: zmq.Context[zmq.Socket[bytes]]
+) -> None:
     config = config_for(tmp_path, terminal={"port": 0})
     answers: list[ProblemResponse] = []
 
@@ -119,7 +121,9 @@ def test_a_stop_during_an_attempt_is_answered_and_recorded(tmp_path: Path) -> No
         store = config.open_store()
         stack.callback(store.close)
         code = pairing.new_code(store, "counter-1", SystemClock())
-        seen = stack.enter_context(verifier_that(config.socket("verifier"), lambda _: None))
+        seen = stack.enter_context(
+            verifier_that(config.socket("verifier"), lambda _: None, zmq_context)
+        )
         with running(config) as (addresses, _):
             address = "http://{}:{}".format(*addresses["loopback"])
             counter = stack.enter_context(PharmacyClient(address))
@@ -156,12 +160,13 @@ def test_a_port_in_use_is_one_clear_line_and_a_failing_exit(tmp_path: Path, said
 
 @contextmanager
 def verifier_that(
-    address: str, answer: Callable[[list[bytes]], bytes | None]
+    address: str,
+    answer: Callable[[list[bytes]], bytes | None],
+    context: zmq.Context[zmq.Socket[bytes]],
 ) -> Iterator[list[list[bytes]]]:
     """Answer requests at an address; None means silence."""
     seen: list[list[bytes]] = []
     stop = threading.Event()
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router = context.socket(zmq.ROUTER)
     router.bind(address)
 
@@ -182,14 +187,12 @@ def verifier_that(
     finally:
         stop.set()
         thread.join(10)
-        context.destroy(linger=0)
+        router.close()
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[VerifierClient]:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield VerifierClient(f"ipc://{tmp_path}/v", timeout_seconds=0.3, context=context)
-    context.destroy(linger=0)
+def client(tmp_path: Path, zmq_context: zmq.Context[zmq.Socket[bytes]]) -> VerifierClient:
+    return VerifierClient(f"ipc://{tmp_path}/v", timeout_seconds=0.3, context=zmq_context)
 
 
 REQUEST = VerifyFace(
@@ -204,14 +207,18 @@ ENROL = Enrol(person_ref="b" * 64, consent=SeededIds().new(), counter="c", sourc
 
 
 def test_a_decision_comes_back_as_it_was_signed(
-    client: VerifierClient, tmp_path: Path, signer: Ed25519Signer, clock: ManualClock
+    client: VerifierClient,
+    tmp_path: Path,
+    signer: Ed25519Signer,
+    clock: ManualClock,
+    zmq_context: zmq.Context[zmq.Socket[bytes]],
 ) -> None:
     made = receipt_for(
         REQUEST, receipt=SeededIds(2).new(), outcome="ACCEPT", reason="MATCH", now=clock.now()
     )
     decided = sign_receipt(made, signer)
     said = Decided(decided=decided).model_dump_json().encode()
-    with verifier_that(f"ipc://{tmp_path}/v", lambda _: said) as seen:
+    with verifier_that(f"ipc://{tmp_path}/v", lambda _: said, zmq_context) as seen:
         assert client.verify(REQUEST) == decided
         assert client.answers()
         with pytest.raises(VerifierUnavailable):
@@ -231,23 +238,26 @@ def test_a_decision_comes_back_as_it_was_signed(
     ],
 )
 def test_an_enrolment_comes_back(
-    client: VerifierClient, tmp_path: Path, answer: Enrolled | EnrolmentRefused
+    client: VerifierClient,
+    tmp_path: Path,
+    answer: Enrolled | EnrolmentRefused,
+    zmq_context: zmq.Context[zmq.Socket[bytes]],
 ) -> None:
     said = answer.model_dump_json().encode()
-    with verifier_that(f"ipc://{tmp_path}/v", lambda _: said):
+    with verifier_that(f"ipc://{tmp_path}/v", lambda _: said, zmq_context):
         assert client.enrol(ENROL, b"picture") == answer
         with pytest.raises(VerifierUnavailable):
             client.verify(REQUEST)
 
 
 def test_silence_absence_and_garbage_are_unavailable_and_the_next_request_works(
-    client: VerifierClient, tmp_path: Path
+    client: VerifierClient, tmp_path: Path, zmq_context: zmq.Context[zmq.Socket[bytes]]
 ) -> None:
     with pytest.raises(VerifierUnavailable, match="no answer"):
         client.verify(REQUEST)
     refusal = EnrolmentRefused(code="NO_FACE", detail="none")
     turns = iter([None, b"\xff garbage", b"{}", refusal.model_dump_json().encode()])
-    with verifier_that(f"ipc://{tmp_path}/v", lambda _: next(turns)):
+    with verifier_that(f"ipc://{tmp_path}/v", lambda _: next(turns), zmq_context):
         for _ in range(3):
             with pytest.raises(VerifierUnavailable):
                 client.enrol(ENROL, b"")

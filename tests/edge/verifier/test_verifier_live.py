@@ -53,22 +53,15 @@ class Reader:
 
 
 @pytest.fixture
-def context() -> Iterator[zmq.Context[zmq.Socket[bytes]]]:
-    made: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield made
-    made.destroy(linger=0)
-
-
-@pytest.fixture
 def address() -> str:
     return f"inproc://live-{next(_places)}"
 
 
 @pytest.fixture
 def publisher(
-    context: zmq.Context[zmq.Socket[bytes]], address: str, clock: ManualClock
+    zmq_context: zmq.Context[zmq.Socket[bytes]], address: str, clock: ManualClock
 ) -> Iterator[LivePublisher]:
-    with LivePublisher(context, address, clock) as made:
+    with LivePublisher(zmq_context, address, clock) as made:
         yield made
 
 
@@ -77,13 +70,13 @@ Subscribe = Callable[..., Reader]
 
 @pytest.fixture
 def subscribe(
-    publisher: LivePublisher, context: zmq.Context[zmq.Socket[bytes]], address: str
+    publisher: LivePublisher, zmq_context: zmq.Context[zmq.Socket[bytes]], address: str
 ) -> Iterator[Subscribe]:
     """Return a reader that the publisher has heard of."""
     with ExitStack() as stack:
 
         def subscribed(*topics: bytes) -> Reader:
-            reader = Reader(context, address, *topics)
+            reader = Reader(zmq_context, address, *topics)
             stack.callback(reader.socket.close)
             publisher._socket.poll(200)
             return reader

@@ -91,10 +91,8 @@ def running(config: EdgeConfig) -> Iterator[tuple[threading.Event, list[int]]]:
 
 
 @pytest.fixture
-def client(config: EdgeConfig) -> Iterator[VerifierClient]:
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    yield VerifierClient(config.socket("verifier"), context=context)
-    context.destroy(linger=0)
+def client(config: EdgeConfig, zmq_context: zmq.Context[zmq.Socket[bytes]]) -> VerifierClient:
+    return VerifierClient(config.socket("verifier"), context=zmq_context)
 
 
 def until(found: Callable[[], bool]) -> None:
@@ -104,27 +102,26 @@ def until(found: Callable[[], bool]) -> None:
 
 
 def test_rubbish_on_the_socket_ends_nothing(
-    config: EdgeConfig, client: VerifierClient, camera: Watched
+    config: EdgeConfig,
+    client: VerifierClient,
+    camera: Watched,
+    zmq_context: zmq.Context[zmq.Socket[bytes]],
 ) -> None:
     with running(config) as (_, beats):
         until(client.answers)
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        try:
-            for frames in ([b""], [b"\xff"], [b"{}", b"x"], [b"{}"] * 50, [b"[" * 200_000]):
-                with context.socket(zmq.REQ) as raw:
-                    raw.connect(config.socket("verifier"))
-                    raw.send_multipart(frames)
-                    assert raw.poll(int(DEADLINE_SECONDS * 1000))
-                    assert b'"INVALID_REQUEST"' in raw.recv()
-            with context.socket(zmq.DEALER) as silent:  # no envelope: dropped by REP itself
-                silent.connect(config.socket("verifier"))
-                silent.send(b"rubbish")
-                known = len(beats)
-                until(lambda: len(beats) > known + 2)
-            # libzmq may lose one answer after a message like that; the next ones come.
-            until(client.answers)
-        finally:
-            context.destroy(linger=0)
+        for frames in ([b""], [b"\xff"], [b"{}", b"x"], [b"{}"] * 50, [b"[" * 200_000]):
+            with zmq_context.socket(zmq.REQ) as raw:
+                raw.connect(config.socket("verifier"))
+                raw.send_multipart(frames)
+                assert raw.poll(int(DEADLINE_SECONDS * 1000))
+                assert b'"INVALID_REQUEST"' in raw.recv()
+        with zmq_context.socket(zmq.DEALER) as silent:  # no envelope: dropped by REP itself
+            silent.connect(config.socket("verifier"))
+            silent.send(b"rubbish")
+            known = len(beats)
+            until(lambda: len(beats) > known + 2)
+        # libzmq may lose one answer after a message like that; the next ones come.
+        until(client.answers)
     assert camera.closed
 
 
