@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Callable
 
 import structlog
-import zmq
 
 from edge.config import CameraConfig
 from edge.process import ProcessContext
@@ -20,6 +19,7 @@ from edge.recorder.arrival import settled
 from edge.recorder.backoff import Backoff
 from edge.recorder.parameters import FormatChanged
 from edge.recorder.recording import Recording
+from edge.recorder.sockets import KeyPictures, SealRequests
 from edge.recorder.writer import StreamRefused
 from hardware.errors import CameraUnavailable, HardwareError, UnsupportedCodec
 from hardware.packets import PacketSource, open_packets
@@ -31,7 +31,6 @@ from retention.store.database import StoreError
 
 LOCK_WAIT_SECONDS = 10.0
 UNSUPPORTED_WAIT_SECONDS = 60.0
-SEAL = b"seal"
 
 log = structlog.get_logger()
 OpenSource = Callable[[CameraConfig], PacketSource]
@@ -59,38 +58,16 @@ def run(context: ProcessContext, open_source: OpenSource = open_camera) -> None:
             segment_seconds=context.config.recording.segment_seconds,
             beat=context.beat,
         )
-        with SealRequests(context.config.socket(f"recorder-{camera.id}")) as requests:
-            Recorder(context, camera, recording, requests, open_source).run()
+        with (
+            SealRequests(context.config.socket(f"recorder-{camera.id}")) as requests,
+            KeyPictures(
+                requests.context, context.config.socket(f"packets-{camera.id}")
+            ) as key_pictures,
+        ):
+            Recorder(context, camera, recording, requests, key_pictures, open_source).run()
     finally:
         store.close()
         lock.release()
-
-
-class SealRequests:
-    """The local PULL socket on which other processes ask to cut and seal now."""
-
-    def __init__(self, address: str) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._socket = self._context.socket(zmq.PULL)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, 64)
-        self._socket.bind(address)
-
-    def __enter__(self) -> SealRequests:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._context.term()
-
-    def asked(self) -> bool:
-        """Take every waiting message; tell whether one of them asked to seal."""
-        found = False
-        while True:
-            try:
-                found = self._socket.recv(zmq.NOBLOCK) == SEAL or found
-            except zmq.Again:
-                return found
 
 
 class Recorder:
@@ -102,10 +79,12 @@ class Recorder:
         camera: CameraConfig,
         recording: Recording,
         requests: SealRequests,
+        key_pictures: KeyPictures,
         open_source: OpenSource,
     ) -> None:
         self._context, self._camera, self._recording = context, camera, recording
-        self._requests, self._open_source = requests, open_source
+        self._requests, self._key_pictures = requests, key_pictures
+        self._open_source = open_source
         self._backoff = Backoff(random.Random())  # noqa: S311 - jitter, not a secret
         self._must_recover, self._first = True, True
         self._owed_gap: GapCause | None = None
@@ -167,9 +146,11 @@ class Recorder:
     def _copy(self, source: PacketSource) -> None:
         stop, beat = self._context.stop, self._context.beat
         take, asked = self._recording.take, self._requests.asked
+        publish = self._key_pictures.publish
         recorded = False
         for received in settled(source.packets(), self._recording.connected(source)):
             take(received, seal_asked=asked)
+            publish(received, source, self._recording.run)
             beat()
             if not recorded and self._recording.recording:
                 recorded, self._last_trouble = True, ""

@@ -65,6 +65,11 @@ class Recording:
         """Tell whether a segment is open that has footage on the disk."""
         return self._writer is not None and self._writer.sink.durable
 
+    @property
+    def run(self) -> str:
+        """Return the id of the run that is open, or was last; empty before the first."""
+        return self._run
+
     # -- between connections ----------------------------------------------------------------------
 
     def recover(self) -> Recovered:
