@@ -1,16 +1,19 @@
 """Hourly coverage of a camera, so that central sees holding without seeing every segment.
 
-An hour is summarised when it is over and its last second is either sealed or in a gap.
+An hour is summarised when it is over and its last second is either sealed or in a gap. What of it
+lies in declared closed spans is not owed. Nights in which the node is off are summarised when it is
+on again, with nothing owed.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
+from retention.footage.closures import closed_spans
 from retention.footage.coverage import Gap, Span, coverage
 from retention.records.clock import from_micros, to_micros, to_text
 from retention.records.payloads import CoverageSummarised, GapCause, SceneRole
-from retention.store import footage
+from retention.store import footage, opening
 from retention.store.database import NodeStore
 from retention.store.log import append
 
@@ -50,6 +53,7 @@ def summary_of(
         span,
         (Span(row.started_at, row.ended_at) for row in segments),
         gaps_of(connection, camera, span),
+        closed_of(connection, span),
     )
     return CoverageSummarised(
         camera=camera,
@@ -70,6 +74,12 @@ def gaps_of(connection: sqlite3.Connection, camera: str, span: Span) -> list[Gap
             GapCause(row.cause))
         for row in footage.gaps_between(connection, camera, span.start, span.end)
     ]  # fmt: skip
+
+
+def closed_of(connection: sqlite3.Connection, span: Span) -> list[Span]:
+    """Return the parts of a span in which the pharmacy is closed, as declared."""
+    closures = opening.closures_between(connection, span.start, span.end)
+    return closed_spans(opening.openings(connection), closures, span)
 
 
 def is_settled(connection: sqlite3.Connection, camera: str, end: int) -> bool:
