@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import structlog
 import zmq
@@ -42,18 +43,17 @@ def run(config: CentralConfig, stop: threading.Event, ready: Callable[[], None])
     config.footage_root.mkdir(parents=True, exist_ok=True)
     desk = FootageDesk(config.footage_root, config.footage.segment_bytes)
     core = Collector(database, keys.signer, clock, desk)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    authenticator = Authenticator(context, lambda key: key_is_enrolled(database, key))
-    try:
+    with ExitStack() as closing:
+        closing.callback(database.close)
+        closing.callback(desk.close)
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        closing.callback(context.destroy, linger=0)
+        authenticator = Authenticator(context, lambda key: key_is_enrolled(database, key))
+        closing.callback(authenticator.close)
         with bind(context, config.collector.endpoint, keys.curve_secret) as socket:
             ready()
             log.info("collector_ready", endpoint=config.collector.endpoint)
             _serve(socket, core, clock, stop, authenticator)
-    finally:
-        desk.close()
-        authenticator.close()
-        context.term()
-        database.close()
 
 
 def bind(

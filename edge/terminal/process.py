@@ -50,8 +50,8 @@ def run(context: ProcessContext) -> None:
     """Serve until asked to stop. Raises PortInUse."""
     config = context.config
     listeners = _bind_all(config)
-    zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     store = config.open_store()
+    zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         verifier = VerifierClient(config.socket("verifier"), context=zmq_context, stop=context.stop)
         live = LiveView(store.clock)

@@ -47,7 +47,7 @@ def run(context: ProcessContext) -> None:
         finally:
             connection.close()
     finally:
-        zmq_context.term()
+        zmq_context.destroy(linger=0)  # `term` would wait for a socket that was not set up
         store.close()
 
 
