@@ -20,6 +20,7 @@ import structlog
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.processes import ProcessSpec
+from edge.stopping import PLANNED_SIGNAL, POWER_SIGNAL
 from retention.logs import configure
 from retention.records.errors import UsageError, explained_import
 from retention.signals import setting
@@ -41,7 +42,8 @@ def main(spec: ProcessSpec, config: EdgeConfig, heartbeat: Heartbeat) -> None:
     configure(spec.name)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, setting(stop))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the group; the parent decides.
+    for number in (signal.SIGINT, POWER_SIGNAL, PLANNED_SIGNAL):
+        signal.signal(number, signal.SIG_IGN)  # It may reach the whole group; the parent decides.
     threading.Thread(target=_follow_parent, args=(stop,), name="parent", daemon=True).start()
 
     def beat() -> None:

@@ -1,4 +1,4 @@
-"""`countersight edge run|check|status|enrol|pair|unpair|pharmacist --config FILE`.
+"""`countersight edge run|check|status|enrol|pair|unpair|pharmacist|shut-down --config FILE`.
 
 Exit codes: 0 done and as expected, 1 a check failed, 2 wrong usage or configuration (one clear
 line). With `--json` exactly one JSON object goes to standard output.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import zmq
 
-from edge import status
+from edge import shutdown_command, status
 from edge.checks import check_node
 from edge.config import EdgeConfig, load_config
 from edge.supervisor import run_node
@@ -82,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--terminal", required=True, help="终端 / the terminal's id")
         elif name == "pharmacist":
             command.add_argument("--id", required=True, help="药师编号 / the pharmacist's id")
+    for module in (shutdown_command,):
+        module.add(commands)
     return parser
 
 

@@ -25,7 +25,7 @@ from types import FrameType
 
 import structlog
 
-from edge import child
+from edge import child, stopping
 from edge.config import EdgeConfig
 from edge.processes import BUDGET_SECONDS, GIVEN_UP_SECONDS, ProcessSpec, process_table
 from retention.durable import FileLock, write_durably
@@ -99,10 +99,10 @@ class Supervisor:
         self._children = [Child(spec) for spec in (table or process_table(config))]
         self._pending: list[Frozen] = []
         self.stop = threading.Event()
-        self._stop_reason = "asked"
+        self._stop_reason, self._asked = "asked", False
 
     def run(self, *, handle_signals: bool = True) -> int:
-        """Keep the node running until SIGTERM, SIGINT or `stop`. Returns the exit code.
+        """Keep the node running until a signal of `stopping` or `stop`. Returns the exit code.
 
         Raises HeldElsewhere, DataFolderRefused, StoreRefused, KeyRefused, StoreUnavailable.
         """
@@ -119,6 +119,7 @@ class Supervisor:
         return 0
 
     def _watch(self, store: NodeStore) -> None:
+        self._forget_last_stop()
         log.info("node_started", node=self._config.node.node, pid=os.getpid())
         self._note(store, self._started())
         try:
@@ -128,6 +129,7 @@ class Supervisor:
                 self._look_at_children(store)
                 self._flush(store)
         finally:
+            self._tell_why()
             self._pending += self._stop_children()
             self._note(store, NodeStopped(reason=self._stop_reason))
 
@@ -180,8 +182,24 @@ class Supervisor:
             decision="restarted" if kept else "given_up",
         )
 
+    def _forget_last_stop(self) -> None:
+        try:
+            stopping.forget(self._config.node.data)
+        except OSError as exc:
+            log.error("last_stop_not_forgotten", reason=str(exc))
+
+    def _tell_why(self) -> None:
+        """Say why the node ends, first of all, for the recorders' last gap carries it."""
+        data = self._config.node.data
+        log.info("node_stopping", reason=self._stop_reason, said=stopping.request_text(data))
+        try:
+            stopping.tell(data, self._stop_reason)
+        except OSError as exc:
+            log.error("stop_reason_not_told", reason=str(exc))
+
     def _stop_children(self) -> list[Frozen]:
-        """Ask all to end at once, wait, kill the rest; returns records of those killed."""
+        """Ask all to end at once, recorders first, wait, kill the rest; returns records of those
+        killed."""
         running = [one for one in self._children if one.process is not None]
         for one in running:
             if one.process is not None and one.process.exitcode is None:
@@ -238,11 +256,12 @@ class Supervisor:
         set_stop = setting(self.stop)
 
         def handler(number: int, frame: FrameType | None) -> None:
-            self._stop_reason = signal.Signals(number).name.lower()
+            if not self._asked:  # The first reason stands: a shutdown ends with a SIGTERM too.
+                self._asked, self._stop_reason = True, stopping.REASON_OF_SIGNAL[number]
             set_stop(number, frame)
 
-        signal.signal(signal.SIGTERM, handler)
-        signal.signal(signal.SIGINT, handler)
+        for number in stopping.REASON_OF_SIGNAL:
+            signal.signal(number, handler)
 
 
 def write_version(data: Path, store: NodeStore) -> None:

@@ -6,12 +6,14 @@ failing camera or disk never ends this process; only a directory that cannot be 
 
 from __future__ import annotations
 
+import errno
 import random
 import sqlite3
 from collections.abc import Callable
 
 import structlog
 
+from edge import stopping
 from edge.config import CameraConfig
 from edge.process import ProcessContext
 from edge.processes import recorder_lock
@@ -70,6 +72,24 @@ def run(context: ProcessContext, open_source: OpenSource = open_camera) -> None:
         lock.release()
 
 
+def disk_cause(exc: Exception) -> GapCause:
+    """Return whether a disk is full or broken; a full one may speak through the database."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.ENOSPC, errno.EDQUOT):
+            return GapCause.DISK_FULL
+        if isinstance(seen, sqlite3.Error) and _code(seen) == sqlite3.SQLITE_FULL:
+            return GapCause.DISK_FULL
+        seen = seen.__cause__
+    return GapCause.DISK_FAILED
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """Return SQLite's error code; only errors that SQLite itself raised have one."""
+    found: int | None = getattr(error, "sqlite_errorcode", None)
+    return found
+
+
 class Recorder:
     """One camera's loop."""
 
@@ -98,7 +118,8 @@ class Recorder:
             wait = self._try()
             self._requests.asked()
             self._wait(wait)
-        self._guarded(lambda: self._recording.finish(GapCause.RECORDER_STOPPED))
+        cause = stopping.gap_cause(self._context.config.node.data)
+        self._guarded(lambda: self._recording.finish(cause))
 
     def _try(self) -> float:
         """Make one attempt; returns the seconds to wait before the next."""
@@ -141,7 +162,8 @@ class Recorder:
         except StreamRefused as exc:
             self._failed("segment_refused", GapCause.STREAM_CHANGED, exc)
         except (OSError, FootageError, StoreError, sqlite3.Error) as exc:
-            self._failed("disk_failed", GapCause.DISK_FAILED, exc)
+            cause = disk_cause(exc)
+            self._failed(cause.value, cause, exc)
 
     def _copy(self, source: PacketSource) -> None:
         stop, beat = self._context.stop, self._context.beat
@@ -187,7 +209,8 @@ class Recorder:
             self._failed("segment_refused", GapCause.STREAM_CHANGED, exc)
             return False
         except (OSError, FootageError, StoreError, sqlite3.Error) as exc:
-            self._failed("disk_failed", GapCause.DISK_FAILED, exc)
+            cause = disk_cause(exc)
+            self._failed(cause.value, cause, exc)
             return False
         return True
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import sqlite3
@@ -16,6 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from edge import cli, stopping
 from edge import supervisor as supervisor_module
 from edge.config import (
     CameraConfig,
@@ -31,6 +33,19 @@ from retention.store.log import all_records
 from tests.edge.children import spec
 
 ROOT = Path(__file__).resolve().parents[2]
+TOML = """
+[node]
+agency = "430100"
+pharmacy = "P1"
+node = "node-a"
+data = "{data}"
+[[cameras]]
+id = "cam"
+scene_role = "purchase"
+url = "rtsp://127.0.0.1:1/stream"
+[verification]
+camera = "cam"
+"""
 DEADLINE_SECONDS = 30.0
 
 
@@ -168,6 +183,48 @@ def test_term_ends_the_node_orderly(config):
     assert len(marks(config, "works", "sealed")) == 1
     assert records(config, "node.stopped") == [{"reason": "sigterm"}]
     assert records(config, "process.exited") == []
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGPWR, "power_failing"), (signal.SIGUSR1, "planned_shutdown")],
+)
+def test_first_reason_to_stop_is_told_to_the_children_and_recorded(config, number, reason):
+    node = supervised(config, "works")
+    until(lambda: len(marks(config, "works", "started")) == 1)
+    told = config.node.data / "run" / "stopping.json"
+    os.kill(marks(config, "works", "started")[0], number)  # a signal to the group ends no child
+    node.send_signal(number)
+    until(told.exists)
+    if node.poll() is None:
+        node.terminate()
+    node.communicate(timeout=DEADLINE_SECONDS)
+    assert node.returncode == 0
+    assert len(marks(config, "works", "sealed")) == 1
+    assert records(config, "node.stopped") == [{"reason": reason}]
+    assert records(config, "process.exited") == []
+    assert json.loads(told.read_text()) == {"reason": reason}
+    with running(Supervisor(config, [spec("works")])):
+        until(lambda: not told.exists())
+
+
+def test_shut_down_command_ends_a_node_and_refuses_where_none_runs(config, tmp_path, capsys):
+    file = tmp_path / "node.toml"
+    file.write_text(TOML.format(data=config.node.data))
+    command = ["shut-down", "--config", str(file), "--json", "--reason", "new disk"]
+    assert cli.main(command) == 2
+    assert "no node runs here" in capsys.readouterr().err
+    node = supervised(config, "works")
+    try:
+        until(lambda: len(marks(config, "works", "started")) == 1)
+        assert cli.main(command) == 0
+        assert json.loads(capsys.readouterr().out) == {"stopped": True, "pid": node.pid}
+        assert stopping.request_text(config.node.data) == "new disk"
+    finally:
+        node.kill()
+        node.communicate()
+    assert records(config, "node.stopped") == [{"reason": "planned_shutdown"}]
+    assert len(marks(config, "works", "sealed")) == 1
 
 
 def test_data_folder_of_another_node_or_format_is_refused(config):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ import av
 import pytest
 import zmq
 
+from edge import stopping
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.recorder import process as recorder_process
 from edge.recorder.backoff import Backoff
-from edge.recorder.process import run
+from edge.recorder.process import disk_cause, run
 from edge.recorder.recording import Recording
 from edge.recorder.writer import SegmentWriter, StreamRefused
 from hardware.errors import CameraUnavailable, UnsupportedCodec
@@ -139,6 +141,37 @@ def test_orderly_stop_seals_and_says_why_the_footage_ends(node, listed, transpor
     node.assert_sound()
 
 
+@pytest.mark.parametrize("reason", ["planned_shutdown", "power_failing"])
+def test_gap_after_a_stop_says_why_the_node_was_stopped(node, listed, transport_stream, reason):
+    stop = threading.Event()
+
+    def stop_with_a_reason(number: int) -> None:
+        if number == 25:
+            stopping.tell(node.config.node.data, reason)
+            stop.set()
+
+    camera = listed(transport_stream, before=stop_with_a_reason)
+    run(ProcessContext(node.config, stop, lambda: None, "cam"), lambda _: camera)
+    segments, (gap,) = node.rows()
+    assert (gap.cause, gap.started_at) == (reason, segments[-1].ended_at)
+    node.assert_sound()
+
+
+def test_full_database_is_a_full_disk_and_a_broken_one_is_not():
+    connection = sqlite3.connect(":memory:")
+    connection.execute("PRAGMA max_page_count = 2")
+    connection.execute("CREATE TABLE t (x)")
+    with pytest.raises(sqlite3.Error) as full:
+        connection.execute("INSERT INTO t VALUES (zeroblob(100000))")
+    connection.close()
+    wrapped = StoreUnavailable("node.sqlite3: full")
+    wrapped.__cause__ = full.value
+    assert disk_cause(wrapped) == "disk_full"
+    assert disk_cause(OSError(errno.EDQUOT, "Disk quota exceeded")) == "disk_full"
+    assert disk_cause(OSError(errno.EIO, "Input/output error")) == "disk_failed"
+    assert disk_cause(StoreUnavailable("node.sqlite3: locked")) == "disk_failed"
+
+
 def test_unsupported_codec_is_a_gap_with_its_own_cause(node):
     node.run(refuse(UnsupportedCodec("mjpeg")), refuse(UnsupportedCodec("mjpeg")))
     assert [gap.cause for gap in node.rows()[1]] == ["unsupported_codec"]
@@ -164,7 +197,7 @@ def test_full_disk_is_one_gap_without_litter_and_recording_goes_on_when_there_is
     monkeypatch.setattr(recorder_process.Backoff, "next_seconds", wait)
     node.run(lambda: listed(transport_stream, before=fill), film, gone)
     segments, gaps = node.rows()
-    assert [gap.cause for gap in gaps] == ["disk_failed", "camera_unreachable"]
+    assert [gap.cause for gap in gaps] == ["disk_full", "camera_unreachable"]
     assert len(segments) == 5
     assert len(records(node, "camera.run_started")) == 2
     assert records(node, "incident.recorded") == []
@@ -184,7 +217,7 @@ def test_segment_of_which_nothing_became_durable_leaves_no_file(
 
     monkeypatch.setattr(os, "write", full_for_footage)
     node.run(film, film, gone)
-    assert [gap.cause for gap in node.rows()[1]] == ["disk_failed", "camera_unreachable"]
+    assert [gap.cause for gap in node.rows()[1]] == ["disk_full", "camera_unreachable"]
     assert records(node, "incident.recorded") == []
     node.assert_sound()
 
@@ -229,7 +262,7 @@ def test_gap_that_could_not_be_written_at_once_is_written_before_the_next_run(
 
     node.run(lambda: listed(transport_stream, before=break_in_fourth_gop), film, gone)
     segments, gaps = node.rows()
-    assert gaps[0].cause == "disk_failed"
+    assert gaps[0].cause == "disk_full"
     assert (gaps[0].started_at, gaps[0].ended_at) == (
         segments[1].ended_at,
         segments[2].started_at,
