@@ -176,7 +176,7 @@ class Collector:
                 return [self._footage.offer(connection, node, header, blobs, now)]
             case wire.SegmentChunk():
                 return [self._footage.chunk(connection, node, header, blobs[0], now)]
-            case wire.FootageDone():
+            case wire.CommandDone():
                 self._footage.done(connection, node, header, now)
                 return []
             case _:

@@ -62,11 +62,11 @@ class FootageDesk:
     ) -> wire.SegmentAck:
         """Check a segment's record and proof, and say from which byte on it is wanted."""
         self._forget_expired(now)
-        signed, expires_at = rows.open_command(connection, node, offer.command, now)
+        asked, expires_at = rows.open_footage(connection, node, offer.command, now)
         sealed, sequence = sealed_record(node, blobs[0])
         known = rows.find(connection, node, sealed.segment)
         reason = offer_problem(
-            connection, node, signed.command, sealed, sequence, offer, blobs,
+            connection, node, asked, sealed, sequence, offer, blobs,
             longest=self._segment_bytes,
         )  # fmt: skip
         if reason is None and known is not None and known.record != blobs[0]:
@@ -101,7 +101,7 @@ class FootageDesk:
         now: int,
     ) -> wire.SegmentAck:
         """Add bytes; at the last one check the whole and keep or set apart the file."""
-        rows.open_command(connection, node, chunk.command, now)
+        rows.open_footage(connection, node, chunk.command, now)
         key = (node.node, chunk.segment)
         receiving = self._receiving.get(key)
         if receiving is None:
@@ -136,7 +136,7 @@ class FootageDesk:
         )  # fmt: skip
 
     def done(
-        self, connection: Connection, node: NodeState, done: wire.FootageDone, now: int
+        self, connection: Connection, node: NodeState, done: wire.CommandDone, now: int
     ) -> None:
         """Conclude a command as the node says; `sent` only if that many segments were accepted."""
         accepted = rows.count_accepted(connection, node, done.command)

@@ -11,7 +11,7 @@ from central.tables import CommandRow, CommandSegment, Footage, Node, table_of
 from retention.records.clock import from_text, to_micros
 from retention.records.payloads import SegmentSealed
 from retention.terms import wire
-from retention.terms.commands import SignedCommand
+from retention.terms.commands import FootageCommand, SignedCommand
 
 COMMANDS, FOOTAGE = table_of(CommandRow), table_of(Footage)
 LINKS, NODES = table_of(CommandSegment), table_of(Node)
@@ -39,6 +39,17 @@ def open_commands(
     return [(row.node, row.command, _signed(row.body)) for row in rows]
 
 
+def open_footage(
+    connection: Connection, node: NodeState, command: str, now: int
+) -> tuple[FootageCommand, int]:
+    """Return a footage command of this node that is open, and when it expires. Raises
+    MessageRefused."""
+    signed, expires_at = open_command(connection, node, command, now)
+    if not isinstance(signed.command, FootageCommand):
+        raise MessageRefused("COMMAND_UNKNOWN", f"command {command} asks for no footage")
+    return signed.command, expires_at
+
+
 def open_command(
     connection: Connection, node: NodeState, command: str, now: int
 ) -> tuple[SignedCommand, int]:
@@ -58,7 +69,7 @@ def open_command(
 def conclude(
     connection: Connection,
     node: NodeState,
-    done: wire.FootageDone,
+    done: wire.CommandDone,
     outcome: str,
     detail: str | None,
     now: int,

@@ -33,7 +33,7 @@ from central.web.state import State, WebState
 from retention.pages.formats import absolute
 from retention.pages.kit import Language, language_of
 from retention.records.payloads import SessionCovered
-from retention.terms.commands import SignedCommand
+from retention.terms.commands import FootageCommand, SignedCommand
 from retention.terms.problems import Problem, Refusal
 
 router = APIRouter(include_in_schema=False)
@@ -141,6 +141,8 @@ def asked_state(command: AnyRow, last_seen: int | None, now: int) -> AskedState:
 
 def _asked(command: AnyRow, last_seen: int | None, now: int) -> Asked:
     asked = SignedCommand.model_validate_json(command.body).command
+    if not isinstance(asked, FootageCommand):  # rows of a session are of no other kind
+        raise TypeError(f"command {command.command} asks for no footage")
     return Asked(
         started_at=queries.micros(asked.started_at),
         ended_at=queries.micros(asked.ended_at),

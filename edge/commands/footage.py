@@ -7,64 +7,45 @@ countersigned, and leaves a `footage.sent` record (invariant 10).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 
+from edge.commands.jobs import CommandRefused, Frames, JobTools, done_frames
 from edge.commands.upload import REFUSED_SECONDS, Upload, UploadItem
 from edge.config import EdgeConfig
-from edge.uplink.log import StoreLog
+from retention.footage.volumes import VolumeMissing
 from retention.records.clock import from_text, to_micros
-from retention.records.errors import ProofRejected
+from retention.records.fields import Frozen
 from retention.records.payloads import FootageSent
-from retention.records.signing import Context, verify_signature
 from retention.store import uplink
-from retention.store.database import NodeStore
 from retention.store.log import by_sequence, prove_inclusion
 from retention.terms import wire
-from retention.terms.commands import FootageCommand, SignedCommand
+from retention.terms.commands import FootageCommand
 
 log = structlog.get_logger()
 SEAL_SECONDS = 20.0
 MAX_SEGMENTS = 512
 
-Frames = list[bytes]
 Outcome = Literal["sent", "refused", "failed"]
-
-
-class CommandRefused(Exception):
-    """A command that is not done; `reason` is what central is told."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class JobTools:
-    """What a job works with; `seal` asks a camera's recorder to cut and seal now."""
-
-    config: EdgeConfig
-    store: NodeStore
-    log: StoreLog
-    seal: Callable[[str], None]
-    signing_key: bytes
 
 
 class FootageJob:
     """Steps through: wait for the span, seal, wait for the checkpoint, upload, conclude."""
 
-    def __init__(self, tools: JobTools, signed: SignedCommand) -> None:
-        self._tools, self._command = tools, signed.command
-        self._cameras = cameras_of(tools.config, signed.command)
+    def __init__(self, tools: JobTools, command: FootageCommand) -> None:
+        self._tools, self._command = tools, command
+        self._cameras = cameras_of(tools.config, command)
         self._sealing_since: float | None = None
         self._upload: Upload | None = None
         self.conclusion: uplink.Conclusion | None = None
 
+    def check(self) -> None:
+        """See that everything asked for may leave the node. Raises CommandRefused."""
+        check_cameras(self._tools.config, self._command)
+
     def step(self, now: float) -> list[Frames]:
-        """Return what is to be sent now; the last thing is `footage_done`."""
+        """Return what is to be sent now; the last thing is `command_done`."""
         try:
             # Central takes nothing for an expired command, so nothing more is tried.
             if self._tools.store.clock.now() >= from_text(self._command.expires_at):
@@ -80,9 +61,9 @@ class FootageJob:
             accepted = () if self._upload is None else tuple(self._upload.accepted)
             return [self._conclude("failed", accepted, exc.reason)]
 
-    def receive(self, ack: wire.SegmentAck, now: float) -> None:
-        if self._upload is not None:
-            self._upload.receive(ack, now)
+    def receive(self, answer: Frozen, now: float) -> None:
+        if self._upload is not None and isinstance(answer, wire.SegmentAck):
+            self._upload.receive(answer, now)
 
     def start_over(self) -> None:
         """Offer the segment again at once: the connection was lost."""
@@ -164,8 +145,8 @@ class _Files:
     """The segments' records, proofs and files on this node."""
 
     def __init__(self, tools: JobTools, segments: list[uplink.SegmentFile]) -> None:
-        self._store, root = tools.store, tools.config.footage_root
-        self._paths = {segment.segment: root / segment.path for segment in segments}
+        self._store, self._locate = tools.store, tools.locate
+        self._segments = {segment.segment: segment for segment in segments}
 
     def evidence(self, item: UploadItem) -> list[bytes]:
         with self._store.read() as connection:
@@ -174,30 +155,16 @@ class _Files:
 
     def read(self, item: UploadItem, offset: int, length: int) -> bytes:
         try:
-            with self._paths[item.segment].open("rb") as file:
+            with self._locate(self._segments[item.segment]).open("rb") as file:
                 file.seek(offset)
                 content = file.read(length)
+        except VolumeMissing as exc:
+            raise CommandRefused(f"VOLUME_MISSING {item.segment}") from exc
         except OSError as exc:
             raise CommandRefused(f"FILE_UNREADABLE {item.segment}") from exc
         if len(content) != length:
             raise CommandRefused(f"FILE_TOO_SHORT {item.segment}")
         return content
-
-
-def check_command(tools: JobTools, signed: SignedCommand) -> None:
-    """Check that a command is central's and for this node. Raises CommandRefused."""
-    command = signed.command
-    # (1) central's key signed it
-    try:
-        verify_signature(tools.signing_key, Context.COMMAND, command, signed.signature)
-    except ProofRejected as exc:
-        raise CommandRefused("BAD_SIGNATURE") from exc
-    # (2) it names this node
-    if command.node != tools.config.node.node:
-        raise CommandRefused("OTHER_NODE")
-    # (3) it has not expired
-    if tools.store.clock.now() >= from_text(command.expires_at):
-        raise CommandRefused("EXPIRED")
 
 
 def check_cameras(config: EdgeConfig, command: FootageCommand) -> None:
@@ -214,15 +181,3 @@ def check_cameras(config: EdgeConfig, command: FootageCommand) -> None:
 def cameras_of(config: EdgeConfig, command: FootageCommand) -> tuple[str, ...]:
     """Return the cameras a command means: those it names, or all."""
     return command.cameras or tuple(camera.id for camera in config.cameras)
-
-
-def done_frames(command: str, conclusion: uplink.Conclusion) -> Frames:
-    """Return the `footage_done` message of a conclusion."""
-    return wire.encode(
-        wire.FootageDone(
-            command=command,
-            outcome=conclusion.outcome,
-            segments=conclusion.segments,
-            reason=conclusion.reason,
-        )
-    )

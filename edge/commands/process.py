@@ -12,14 +12,8 @@ from importlib.metadata import version
 import structlog
 import zmq
 
-from edge.commands.footage import (
-    CommandRefused,
-    FootageJob,
-    JobTools,
-    check_cameras,
-    check_command,
-    done_frames,
-)
+from edge.commands.jobs import CommandRefused, Job, JobTools, check_command, done_frames
+from edge.commands.kinds import job_of
 from edge.process import ProcessContext
 from edge.uplink.connection import Connection
 from edge.uplink.log import StoreLog
@@ -51,6 +45,7 @@ def run(context: ProcessContext) -> None:
         store=store,
         log=StoreLog(store, context.config.keys().signer()),
         seal=recorders.seal,
+        locate=lambda placed: context.config.footage_root / placed.path,
         signing_key=bytes.fromhex(central.signing_key),
     )
     connection = Connection(zmq_context, context.config, central)
@@ -102,7 +97,7 @@ class Commands:
 
     def __init__(self, tools: JobTools, connection: Connection) -> None:
         self._tools, self._connection = tools, connection
-        self._jobs: dict[str, FootageJob] = {}
+        self._jobs: dict[str, Job] = {}
         self._hello_due = 0.0
 
     def step(self) -> None:
@@ -129,7 +124,7 @@ class Commands:
         match header:
             case wire.Command():
                 self._take(header.signed)
-            case wire.SegmentAck():
+            case wire.SegmentAck() | wire.ProofAck():
                 if header.command in self._jobs:
                     self._jobs[header.command].receive(header, time.monotonic())
             case wire.Refused():
@@ -145,6 +140,7 @@ class Commands:
             return
         try:
             check_command(self._tools, signed)
+            job = job_of(self._tools, command)
         except CommandRefused as exc:
             log.error("command_refused", command=command.command, reason=exc.reason)
             refusal = uplink.Conclusion("refused", 0, exc.reason)
@@ -155,9 +151,8 @@ class Commands:
         if known is not None:
             self._send(done_frames(command.command, known))
             return
-        job = FootageJob(self._tools, signed)
         try:
-            check_cameras(self._tools.config, command)
+            job.check()
         except CommandRefused as exc:
             self._send(job.refuse(exc.reason))
             return

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import get_args
 
 from retention.records.canonical import canonical_bytes
 from retention.records.checkpoint import Checkpoint, SignedCheckpoint, SignedCountersignature
@@ -19,7 +19,7 @@ from retention.records.payloads import FootageSent, IncidentRecorded
 from retention.records.signing import Context, Signer
 from retention.store.database import NodeStore
 from retention.store.log import append, leaves, read_frontier
-from retention.terms.commands import SignedCommand
+from retention.terms.commands import CommandOutcome, SignedCommand
 
 LEAVES_AT_ONCE = 10_000
 DAY_US = 86_400_000_000
@@ -37,7 +37,7 @@ class LogSize:
 
 @dataclass(frozen=True, slots=True)
 class SegmentFile:
-    """A sealed segment: where its file lies (relative to the footage root) and its record."""
+    """A sealed segment: where its file lies (relative to its volume) and its record."""
 
     segment: str
     camera: str
@@ -45,6 +45,7 @@ class SegmentFile:
     bytes: int
     sequence: int
     ended_at: int
+    volume: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ def note_incident(
 class Conclusion:
     """How a command ended, as it is told to central every time it asks."""
 
-    outcome: Literal["sent", "refused", "failed"]
+    outcome: CommandOutcome
     segments: int
     reason: str | None
 
@@ -247,23 +248,30 @@ def take_command(
 def conclude_command(
     store: NodeStore, connection: sqlite3.Connection, sent: FootageSent
 ) -> Conclusion:
-    """Write the outcome and its `footage.sent` record in one transaction."""
+    """Write the outcome of a footage command and its `footage.sent` record in one transaction."""
     conclusion = Conclusion(sent.outcome, len(sent.segments), sent.reason)
+    note_conclusion(store, connection, sent.command, conclusion)
+    append(store, connection, sent)
+    return conclusion
+
+
+def note_conclusion(
+    store: NodeStore, connection: sqlite3.Connection, command: str, conclusion: Conclusion
+) -> None:
+    """Write how a command ended, in the caller's transaction that also did what it asked."""
     connection.execute(
         "UPDATE commands SET outcome = ?, concluded_at = ? WHERE id = ?",
         (
             f"{conclusion.outcome}:{conclusion.segments}:{conclusion.reason or ''}",
             to_micros(store.clock.now()),
-            sent.command,
+            command,
         ),
     )
-    append(store, connection, sent)
-    return conclusion
 
 
 def _read_conclusion(stored: str) -> Conclusion:
     outcome, segments, reason = stored.split(":", 2)
-    if outcome not in ("sent", "refused", "failed"):
+    if outcome not in get_args(CommandOutcome):
         raise ValueError(f"unknown outcome {outcome!r}")
     return Conclusion(outcome, int(segments), reason or None)  # type: ignore[arg-type]
 
@@ -274,7 +282,7 @@ def segments_between(
     """Return the sealed segments of `cameras` that overlap a span (microseconds), in order."""
     marks = ", ".join("?" for _ in cameras)
     rows = connection.execute(
-        "SELECT id, camera, path, bytes, sequence, ended_at FROM segments"  # noqa: S608 - marks only
+        "SELECT id, camera, path, bytes, sequence, ended_at, volume FROM segments"  # noqa: S608 - marks only
         f" WHERE camera IN ({marks}) AND state = 'sealed' AND started_at < ? AND ended_at > ?"
         " ORDER BY camera, started_at",
         (*cameras, ended_at, started_at),

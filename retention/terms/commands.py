@@ -12,9 +12,13 @@ from pydantic import Field
 
 from retention.records.fields import Code, Count, Frozen, Id, Moment, Text
 from retention.records.keeping import Hold, RetentionPolicy
+from retention.records.merkle import CHUNK_BYTES
 from retention.records.payloads import SignatureBlock
 
 MOST_SAMPLES = 1000
+
+CommandOutcome = Literal["sent", "done", "refused", "failed"]
+"""How a command ended: `sent` footage; `done` everything else; `refused` before it was begun."""
 
 
 class FootageCommand(Frozen):
@@ -73,10 +77,15 @@ class ReleaseCommand(Frozen):
 
 
 class Sample(Frozen):
-    """One leaf of the log, and which of its segment's chunks: `chunk` / 2^32 of the way."""
+    """One leaf of the log, and which of its segment's chunks: `chunk` / 2^32 of the way in."""
 
     leaf: Count
     chunk: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def chunk_index(chunk: int, size: int) -> int:
+    """Return which 64 KiB chunk of a file of `size` bytes a sample means; 0 of an empty file."""
+    return chunk * -(-size // CHUNK_BYTES) >> 32
 
 
 class ChallengeCommand(Frozen):

@@ -18,13 +18,14 @@ from retention.records.checkpoint import SignedCheckpoint, SignedCountersignatur
 from retention.records.envelope import MAX_RECORD_BYTES, first_error
 from retention.records.errors import RecordsError
 from retention.records.fields import Code, Count, Frozen, Id, Moment, Text
-from retention.terms.commands import SignedCommand
+from retention.terms.commands import CommandOutcome, SignedCommand
 
 PROTOCOL = 1
 MAGIC = b"CS1"
 MAX_BATCH = 500
 MAX_CHUNK_BYTES = 1024 * 1024
 MAX_LEAVES = 50_000
+MAX_PATH_BYTES = 64 * 32
 MAX_HEADER_BYTES = 64 * 1024
 MAX_MESSAGE_BYTES = 16 * 1024 * 1024  # also set as ZMQ_MAXMSGSIZE, which is per frame
 
@@ -102,9 +103,26 @@ class SegmentChunk(Frozen):
     offset: Count
 
 
-class FootageDone(Frozen):
+class Proof(Frozen):
+    """What a node can show of one sample of a challenge, in four blobs that may be empty.
+
+    Blobs: the record, its inclusion proof in the tree of `tree_size`, then for `held` the chunk
+    and the chunk's path to the chunk root (both empty for a record of no file), for `disposed` the
+    disposal's record and its inclusion proof. `cause` is why something is `missing`.
+    """
+
     command: Id
-    outcome: Literal["sent", "refused", "failed"]
+    ordinal: Count
+    tree_size: Count
+    outcome: Literal["held", "disposed", "missing"]
+    cause: Code | None
+
+
+class CommandDone(Frozen):
+    """How a command ended. `segments` counts what a footage command sent; else it is 0."""
+
+    command: Id
+    outcome: CommandOutcome
     segments: Count
     reason: Text | None
 
@@ -154,6 +172,15 @@ class SegmentAck(Frozen):
     reason: Text | None
 
 
+class ProofAck(Frozen):
+    """A sample's answer was judged, and that stands; `cause` is what was wrong with it."""
+
+    command: Id
+    ordinal: Count
+    verdict: Code
+    cause: Code | None
+
+
 class Refused(Frozen):
     """The message before was not accepted."""
 
@@ -168,7 +195,8 @@ TO_CENTRAL: dict[bytes, type[Frozen]] = {
     b"status": Status,
     b"segment": SegmentOffer,
     b"chunk": SegmentChunk,
-    b"footage_done": FootageDone,
+    b"proof": Proof,
+    b"command_done": CommandDone,
 }
 TO_NODE: dict[bytes, type[Frozen]] = {
     b"welcome": Welcome,
@@ -177,6 +205,7 @@ TO_NODE: dict[bytes, type[Frozen]] = {
     b"checkpoint_refused": CheckpointRefused,
     b"command": Command,
     b"segment_ack": SegmentAck,
+    b"proof_ack": ProofAck,
     b"refused": Refused,
 }
 _NAMES = {header: name for table in (TO_CENTRAL, TO_NODE) for name, header in table.items()}
@@ -230,6 +259,11 @@ def _check_blobs(name: str, header: Frozen, blobs: tuple[bytes, ...]) -> None:
         expected, largest = 2, MAX_RECORD_BYTES
     elif isinstance(header, SegmentChunk):
         expected, largest = 1, MAX_CHUNK_BYTES
+    elif isinstance(header, Proof):
+        expected, largest = 4, MAX_RECORD_BYTES
+        for at, limit in ((1, MAX_PATH_BYTES), (3, MAX_PATH_BYTES)):
+            if len(blobs) == expected and len(blobs[at]) > limit:
+                raise MalformedMessage(f"{name}: a path of {len(blobs[at])} bytes")
     if len(blobs) != expected:
         raise MalformedMessage(f"{name}: {len(blobs)} blobs, expected {expected}")
     too_long = next((blob for blob in blobs if len(blob) > largest), None)

@@ -209,7 +209,7 @@ def test_another_node_cannot_answer_a_command(stack: Stack) -> None:
     stack.central.enrol(other, OTHER_KEY)
     (refused,) = stack.central.handle(offer_of(stack, signed, 0), OTHER_KEY)
     assert wire.decode(refused, wire.TO_NODE).header.code == "COMMAND_UNKNOWN"  # type: ignore[attr-defined]
-    done = wire.FootageDone(
+    done = wire.CommandDone(
         command=signed.command.command, outcome="refused", segments=0, reason="x"
     )
     stack.central.handle(wire.encode(done), OTHER_KEY)
@@ -218,7 +218,7 @@ def test_another_node_cannot_answer_a_command(stack: Stack) -> None:
 
 def test_sent_without_a_segment_is_not_sent(stack: Stack) -> None:
     signed = stack.command()
-    done = wire.FootageDone(command=signed.command.command, outcome="sent", segments=0, reason=None)
+    done = wire.CommandDone(command=signed.command.command, outcome="sent", segments=0, reason=None)
     stack.central.handle(wire.encode(done))
     assert outcomes(stack) == {("failed", "0 said to be sent, 0 accepted")}
 
@@ -278,7 +278,7 @@ def test_command_given_up_leaves_no_half(stack: Stack) -> None:
     signed = stack.command()
     answer(stack, offer_of(stack, signed, 0))
     assert len(parts(stack)) == 1
-    done = wire.FootageDone(
+    done = wire.CommandDone(
         command=signed.command.command, outcome="failed", segments=0, reason="x"
     )
     assert stack.central.handle(wire.encode(done)) == []

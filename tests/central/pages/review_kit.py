@@ -165,7 +165,7 @@ class Review:
 
     def conclude(self, outcome: str, segments: int = 0, reason: str | None = None) -> None:
         """End the newest command as the node does."""
-        done = wire.FootageDone.model_validate(
+        done = wire.CommandDone.model_validate(
             {"command": self.commands()[-1], "outcome": outcome, "segments": segments,
              "reason": reason}
         )  # fmt: skip

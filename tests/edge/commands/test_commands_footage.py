@@ -15,13 +15,8 @@ from sqlalchemy import insert, select, update
 from central.config import FootageConfig
 from central.footage_commands import issue
 from central.tables import CommandRow, Footage, Node, Session, table_of
-from edge.commands.footage import (
-    CommandRefused,
-    FootageJob,
-    JobTools,
-    check_cameras,
-    check_command,
-)
+from edge.commands.footage import FootageJob, check_cameras
+from edge.commands.jobs import CommandRefused, JobTools, check_command
 from edge.commands.upload import Upload, UploadItem
 from edge.config import EdgeConfig
 from edge.uplink.status import status_of
@@ -31,7 +26,7 @@ from retention.records.payloads import SceneRole, SegmentSealed
 from retention.store import uplink
 from retention.store.log import append
 from retention.terms import wire
-from retention.terms.commands import SignedCommand
+from retention.terms.commands import FootageCommand, SignedCommand
 from tests.central.wirekit import CENTRAL_SIGNER, IDENTITY, TestCentral, TestNode, settle, signer
 
 CONTENT = random.Random(5).randbytes(700_001)
@@ -56,6 +51,7 @@ class Stack:
             store=self.node.store,
             log=self.node.log,
             seal=self.sealed_on_demand.append,
+            locate=lambda placed: self.config.footage_root / placed.path,
             signing_key=CENTRAL_SIGNER.public_key,
         )
 
@@ -143,7 +139,7 @@ class Stack:
     def take(self, signed: SignedCommand) -> FootageJob:
         with self.node.store.write() as connection:
             uplink.take_command(self.node.store, connection, signed)
-        return FootageJob(self.tools, signed)
+        return FootageJob(self.tools, asked(signed))
 
     def states(self) -> list[tuple[str, str | None]]:
         with self.central.database.read() as connection:
@@ -162,6 +158,11 @@ class Stack:
     def close(self) -> None:
         self.node.close()
         self.central.close()
+
+
+def asked(signed: SignedCommand) -> FootageCommand:
+    assert isinstance(signed.command, FootageCommand)
+    return signed.command
 
 
 def config_of(folder: Path, simulated: tuple[bool, ...]) -> EdgeConfig:
@@ -228,7 +229,7 @@ def test_node_refuses_the_whole_command_when_one_camera_is_real(tmp_path: Path) 
     stack = Stack(tmp_path, simulated=(True, False))
     signed = stack.command()
     with pytest.raises(CommandRefused, match="NOT_SIMULATED"):
-        check_cameras(stack.config, signed.command)
+        check_cameras(stack.config, asked(signed))
     done = stack.take(signed).refuse("NOT_SIMULATED")
     assert stack.central.handle(done) == []
     assert stack.outcome() == ("refused", "NOT_SIMULATED")

@@ -1,0 +1,19 @@
+"""Which job does which kind of command: one line each."""
+
+from __future__ import annotations
+
+from edge.commands.challenge import ChallengeJob
+from edge.commands.footage import FootageJob
+from edge.commands.jobs import CommandRefused, Job, JobTools
+from retention.terms.commands import AnyCommand, ChallengeCommand, FootageCommand
+
+
+def job_of(tools: JobTools, command: AnyCommand) -> Job:
+    """Return the job of a command; nothing is done yet."""
+    match command:
+        case FootageCommand():
+            return FootageJob(tools, command)
+        case ChallengeCommand():
+            return ChallengeJob(tools, command)
+        case _:
+            raise CommandRefused("NOT_SUPPORTED")
