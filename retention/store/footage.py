@@ -23,6 +23,7 @@ from retention.records.payloads import (
     SegmentSealed,
     SessionCovered,
 )
+from retention.store import intake
 from retention.store.database import NodeStore
 from retention.store.log import append
 
@@ -115,6 +116,10 @@ def insert_segment(
          sealed.bytes, sealed.codec, sealed.file_sha256, sealed.chunk_root, path,
          record.sequence, volume),
     )  # fmt: skip
+    started_at, ended_at = (from_text(at) for at in (sealed.started_at, sealed.ended_at))
+    intake.add(
+        connection, sealed.camera, to_micros(started_at), to_micros(ended_at), sealed.bytes
+    )
 
 
 def open_gap(
@@ -247,10 +252,14 @@ def last_segment(connection: sqlite3.Connection, camera: str) -> SegmentRow | No
     return None if row is None else SegmentRow(*row)
 
 
-def last_sealed(connection: sqlite3.Connection, camera: str) -> SegmentRow | None:
-    """Return the segment of the camera that was sealed last, whatever the clock said."""
+def last_sealed(
+    connection: sqlite3.Connection, camera: str, volume: str | None = None
+) -> SegmentRow | None:
+    """Return the segment of the camera (on one volume) that was sealed last, whatever the clock
+    said."""
     row = connection.execute(
-        f"{_SEGMENT} WHERE camera = ? ORDER BY rowid DESC LIMIT 1", (camera,)
+        f"{_SEGMENT} WHERE camera = ?1 AND (?2 IS NULL OR volume = ?2) ORDER BY rowid DESC LIMIT 1",
+        (camera, volume),
     ).fetchone()
     return None if row is None else SegmentRow(*row)
 
@@ -284,6 +293,34 @@ def all_segments(connection: sqlite3.Connection) -> Iterator[SegmentRow]:
         yield SegmentRow(*row)
 
 
+def segments_in_log_order(connection: sqlite3.Connection) -> Iterator[SegmentRow]:
+    """Yield every segment in the order of the records, which is that of the sealing."""
+    for row in connection.execute(f"{_SEGMENT} ORDER BY sequence"):
+        yield SegmentRow(*row)
+
+
+def segments_after(connection: sqlite3.Connection, sequence: int, limit: int) -> list[SegmentRow]:
+    """Return up to `limit` segments whose records come after `sequence`, in log order."""
+    rows = connection.execute(
+        f"{_SEGMENT} WHERE sequence > ? ORDER BY sequence LIMIT ?", (sequence, limit)
+    )
+    return [SegmentRow(*row) for row in rows]
+
+
+def held_after(connection: sqlite3.Connection, sequence: int) -> tuple[int, int]:
+    """Return how many segments come after a record, and their bytes."""
+    row = connection.execute(
+        "SELECT count(*), coalesce(sum(bytes), 0) FROM segments WHERE sequence > ?", (sequence,)
+    ).fetchone()
+    return int(row[0]), int(row[1])
+
+
+def segment_by_id(connection: sqlite3.Connection, segment: str) -> SegmentRow | None:
+    """Return the row of a segment, whatever its state."""
+    row = connection.execute(f"{_SEGMENT} WHERE id = ?", (segment,)).fetchone()
+    return None if row is None else SegmentRow(*row)
+
+
 def segment_at(connection: sqlite3.Connection, path: str) -> SegmentRow | None:
     """Return the segment whose file lies at a path relative to the footage root."""
     row = connection.execute(f"{_SEGMENT} WHERE path = ?", (path,)).fetchone()
@@ -298,10 +335,13 @@ def is_indexed(connection: sqlite3.Connection, segment: str, run: str, ordinal: 
     return row is not None
 
 
-def segments_in_folder(connection: sqlite3.Connection, folder: str) -> dict[str, SegmentRow]:
-    """Return the segments under a folder of the footage root (`camera/day`), by path."""
+def segments_in_folder(
+    connection: sqlite3.Connection, folder: str, volume: str = MAIN_VOLUME
+) -> dict[str, SegmentRow]:
+    """Return the segments under a folder (`camera/day`) of a volume, by path."""
     rows = connection.execute(
-        f"{_SEGMENT} WHERE path >= ? AND path < ?", (f"{folder}/", f"{folder}0")
+        f"{_SEGMENT} WHERE path >= ? AND path < ? AND volume = ?",
+        (f"{folder}/", f"{folder}0", volume),
     )  # "0" is the character after "/"
     return {row["path"]: SegmentRow(*row) for row in rows}
 
