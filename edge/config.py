@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from retention.configfile import load
+from retention.footage.volumes import Volumes
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import SystemClock
 from retention.records.fields import Code, Frozen
 from retention.records.ids import SystemIds
 from retention.records.payloads import SceneRole
 from retention.store.database import NodeIdentity, NodeStore
+from retention.store.footage import MAIN_VOLUME
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 MAX_SOCKET_PATH = 100
@@ -66,6 +69,15 @@ class RecordingConfig(Frozen):
 
     segment_seconds: Annotated[float, Field(ge=2, le=600)] = 60.0
     volumes: Annotated[tuple[VolumeConfig, ...], Field(max_length=16)] = ()
+
+    @model_validator(mode="after")
+    def _volumes_are_told_apart(self) -> Self:
+        for one, other in combinations(self.volumes, 2):
+            if one.name == other.name:
+                raise ValueError(f"volume name {one.name!r} is used twice")
+            if one.path.is_relative_to(other.path) or other.path.is_relative_to(one.path):
+                raise ValueError(f"volumes {one.name!r} and {other.name!r} lie in one another")
+        return self
 
 
 class RetentionConfig(Frozen):
@@ -168,7 +180,18 @@ class EdgeConfig(Frozen):
 
     @property
     def footage_root(self) -> Path:
+        """Return where footage lies when no volume is named."""
         return self.node.data / "footage"
+
+    @property
+    def volume_roots(self) -> dict[str, Path]:
+        """Return each volume's folder by name; without any, DATA/footage is `main`."""
+        named = {volume.name: volume.path for volume in self.recording.volumes}
+        return named or {MAIN_VOLUME: self.footage_root}
+
+    def volumes(self, store: NodeStore) -> Volumes:
+        """Return this node's footage volumes. Only DATA/footage is made when it is not there."""
+        return Volumes(store, self.volume_roots, () if self.recording.volumes else (MAIN_VOLUME,))
 
     def camera(self, camera_id: str) -> CameraConfig:
         return next(camera for camera in self.cameras if camera.id == camera_id)

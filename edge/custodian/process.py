@@ -16,12 +16,11 @@ from edge.config import EdgeConfig
 from edge.custodian.coverage import cover, owed_span, unsettled
 from edge.process import ProcessContext
 from edge.processes import recorder_lock
+from edge.recorder.places import Places
 from retention.durable import FileLock, HeldElsewhere
 from retention.footage.layout import FootageError
-from retention.footage.recovery import recover
 from retention.footage.sink import DirectorySyncFailed
 from retention.footage.sweep import sweep
-from retention.footage.volume import verify_volume
 from retention.records.clock import to_micros
 from retention.store import footage
 from retention.store.database import NodeStore, StoreError
@@ -67,6 +66,7 @@ class Custodian:
 
     def __init__(self, config: EdgeConfig, store: NodeStore, asker: SealAsker) -> None:
         self._config, self._store, self._asker = config, store, asker
+        self._volumes = config.volumes(store)
         self._asked_at: dict[str, int] = {}
 
     def step(self) -> int:
@@ -81,14 +81,18 @@ class Custodian:
         return len(waiting)
 
     def sweep(self, context: ProcessContext) -> None:
-        """Compare disk and index, on the node's own volume only.
+        """Compare disk and index, on the node's own volumes only.
 
-        Raises VolumeRefused, OSError, StoreUnavailable, DirectorySyncFailed.
+        Raises VolumeRefused when none can be reached, OSError, StoreUnavailable,
+        DirectorySyncFailed.
         """
-        verify_volume(self._config.footage_root, self._store)
+        reachable = self._volumes.mounted()
+        if not reachable:
+            raise self._volumes.nowhere()
         self._recover_retired(context)
-        new = sweep(self._store, self._config.footage_root, context.beat)
-        log.info("footage_swept", new_incidents=new)
+        for volume in reachable:
+            new = sweep(self._store, volume.root, context.beat, volume.name)
+            log.info("footage_swept", volume=volume.name, new_incidents=new)
 
     def _recover_retired(self, context: ProcessContext) -> None:
         """Do for a camera that was taken out of the configuration what its recorder would do."""
@@ -96,9 +100,11 @@ class Custodian:
             retired = footage.known_cameras(connection) - {one.id for one in self._config.cameras}
         for camera in sorted(retired):
             lock = FileLock(recorder_lock(self._config, camera), wait_seconds=LOCK_WAIT_SECONDS)
+            places = Places(self._store, self._volumes, camera, context.beat)
             try:
-                recover(self._store, self._config.footage_root, camera, context.beat)
+                places.recover_only()
             finally:
+                places.close()
                 lock.release()
 
     def _cover(self, session: footage.SessionSpan, now: int) -> bool:

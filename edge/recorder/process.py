@@ -10,6 +10,7 @@ import errno
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 
 import structlog
 
@@ -54,13 +55,14 @@ def run(context: ProcessContext, open_source: OpenSource = open_camera) -> None:
     try:
         recording = Recording(
             store,
-            context.config.footage_root,
+            context.config.volumes(store),
             camera.id,
             camera.scene_role,
             segment_seconds=context.config.recording.segment_seconds,
             beat=context.beat,
         )
         with (
+            closing(recording),
             SealRequests(context.config.socket(f"recorder-{camera.id}")) as requests,
             KeyPictures(
                 requests.context, context.config.socket(f"packets-{camera.id}")

@@ -10,21 +10,22 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from fractions import Fraction
-from pathlib import Path
 
 import structlog
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from edge.recorder.parameters import LOOKED_AT_BYTES, FormatChanged, parameter_set
-from edge.recorder.segmenter import MAX_WALL_JUMP_US, Segmenter, Step
+from edge.recorder.places import Places
+from edge.recorder.segmenter import MAX_WALL_JUMP_US, Before, Segmenter, Step
 from edge.recorder.writer import SegmentWriter
 from hardware.packets import PacketSource, ReceivedPacket
 from retention.footage.layout import SegmentIdentity
-from retention.footage.recovery import Recovered, recover
+from retention.footage.recovery import Recovered
 from retention.footage.sink import SegmentSink, seal
 from retention.footage.summary import summarise_due
-from retention.footage.volume import open_volume, prove_writable
+from retention.footage.volume import Volume
+from retention.footage.volumes import Volumes
 from retention.records.clock import from_micros, to_micros, to_text
 from retention.records.payloads import ClockJumped, GapCause, RunStarted, SceneRole
 from retention.store import footage
@@ -40,18 +41,21 @@ class Recording:
     def __init__(
         self,
         store: NodeStore,
-        root: Path,
+        volumes: Volumes,
         camera: str,
         scene_role: SceneRole,
         *,
         segment_seconds: float,
         beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store, self._root, self._beat = store, root, beat
+        self._store, self._beat = store, beat
+        self._places = Places(store, volumes, camera, beat)
+        self._volume: Volume | None = None
         self._camera, self._scene_role = camera, scene_role
         self._segment_seconds = segment_seconds
         self._began_us = to_micros(store.clock.now())
         self._until_us: int | None = None
+        self._before: Before | None = None
         self._source: PacketSource | None = None
         self._segmenter: Segmenter | None = None
         self._writer: SegmentWriter | None = None
@@ -73,12 +77,11 @@ class Recording:
     # -- between connections ----------------------------------------------------------------------
 
     def recover(self) -> Recovered:
-        """Check the volume, bring files and rows into agreement, and see that there is room.
+        """Check the volumes, bring files and rows into agreement, and see that there is room.
 
         Raises VolumeRefused, OSError, StoreError, DirectorySyncFailed.
         """
-        open_volume(self._root, self._store)
-        found = recover(self._store, self._root, self._camera, self._beat)
+        found = self._places.recover()
         if found.sealed or found.adopted:
             self._until_us = None
         if found.sealed or found.adopted or found.incidents:
@@ -90,8 +93,11 @@ class Recording:
                 truncated_bytes=found.truncated_bytes,
                 incidents=found.incidents,
             )
-        prove_writable(self._root / self._camera)
         return found
+
+    def close(self) -> None:
+        """Give up what is held on the volumes."""
+        self._places.close()
 
     def note_unexplained_end(self) -> None:
         """At start: footage that ends without a gap means that the last recorder crashed."""
@@ -121,7 +127,8 @@ class Recording:
         if time_base is None:
             raise ValueError("the camera's stream has no time base")
         self._source, self._codec, self._parameters = source, source.codec_name, None
-        self._segmenter = Segmenter(time_base, self._segment_seconds)
+        before = self._before or self._end_known_from_rows()
+        self._segmenter = Segmenter(time_base, self._segment_seconds, before)
         return time_base
 
     def take(self, received: ReceivedPacket, *, seal_asked: Callable[[], bool]) -> None:
@@ -130,18 +137,18 @@ class Recording:
         if segmenter is None or packet.dts is None:
             return
         if not packet.is_keyframe:
-            step = segmenter.frame(packet.dts)
+            step = segmenter.frame(packet.dts, received.received_monotonic_ns // 1000)
             if step is Step.WRITE and self._writer is not None:
                 self._writer.write(packet)
             elif step is Step.END_RUN:
-                self._end_run(segmenter.end_us, GapCause.STREAM_CHANGED)
+                self._end_run(segmenter.ended_us, GapCause.STREAM_CHANGED)
             return
         self._take_keyframe(segmenter, packet, received.received_monotonic_ns, seal_asked())
 
     def finish(self, cause: GapCause) -> None:
         """End the run, if any: seal what is there and open a gap. Raises as `take` does."""
         segmenter = self._segmenter
-        self._segmenter = self._source = None
+        self._leave()
         if segmenter is not None and self._writer is not None:
             self._end_run(segmenter.end_us, cause)
         else:
@@ -149,9 +156,16 @@ class Recording:
 
     def abandon(self) -> None:
         """After a failed write: leave the open segment to recovery. Never raises OSError."""
-        writer, self._writer, self._segmenter = self._writer, None, None
+        writer, self._writer = self._writer, None
+        self._leave()
         if writer is not None:
             writer.abandon()
+
+    def _leave(self) -> None:
+        """Forget the connection, but not where its footage ended."""
+        if self._segmenter is not None:
+            self._before = self._segmenter.before
+        self._segmenter = self._source = None
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -163,20 +177,18 @@ class Recording:
         seal_asked: bool,
     ) -> None:
         self._refuse_new_parameters(packet)
-        clock = self._store.clock
-        offset_us = to_micros(clock.now()) - clock.monotonic_ns() // 1000
-        old_end_us = segmenter.end_us if segmenter.in_run else 0
         step = segmenter.keyframe(
-            packet.dts or 0, received_ns // 1000, offset_us, seal_asked=seal_asked
+            packet.dts or 0, received_ns // 1000, self._wall_offset_us(), seal_asked=seal_asked
         )
         if step is Step.WRITE and self._writer is not None:
             self._writer.write(packet)
             self._writer.sync()
+            self._places.leave_room(self._volume)
             self._beat()
             return
         if step is Step.BEGIN_RUN:
             if self._writer is not None:
-                self._end_run(old_end_us, GapCause.STREAM_CHANGED)
+                self._end_run(segmenter.ended_us, GapCause.STREAM_CHANGED)
             self._begin_run(segmenter)
         elif step is Step.CUT:
             self._seal(segmenter.start_us())
@@ -237,17 +249,18 @@ class Recording:
             started_at=to_text(from_micros(segmenter.start_us())),
             codec=self._codec,
         )
-        sink = SegmentSink(self._root, identity)
+        self._volume = self._places.next(self._volume)
+        sink = SegmentSink(self._volume.root, identity)
         self._writer = SegmentWriter(sink, source.stream, segmenter.segment_base())
 
     def _seal(self, end_us: int) -> None:
-        writer = self._writer
-        if writer is None:
+        writer, volume = self._writer, self._volume
+        if writer is None or volume is None:
             return
         writer.close()
         finished = writer.sink.finish(from_micros(end_us))
         self._writer = None
-        sealed = seal(self._store, self._root, finished)
+        sealed = seal(self._store, volume.root, finished, volume.name)
         self._until_us = end_us
         log.info(
             "segment_sealed",
@@ -265,6 +278,18 @@ class Recording:
     def _open_gap(self, connection: sqlite3.Connection, cause: GapCause) -> None:
         started_at = self._explained_until(connection)
         footage.open_gap(self._store, connection, self._camera, self._scene_role, started_at, cause)
+
+    def _wall_offset_us(self) -> int:
+        clock = self._store.clock
+        return to_micros(clock.now()) - clock.monotonic_ns() // 1000
+
+    def _end_known_from_rows(self) -> Before | None:
+        """Return where the last recorder's footage ended, unless the wall clock was set back."""
+        with self._store.read() as connection:
+            known = footage.explained_until(connection, self._camera)
+        if known is None or known - to_micros(self._store.clock.now()) > MAX_WALL_JUMP_US:
+            return None
+        return Before(known, self._wall_offset_us())
 
     def _explained_until(self, connection: sqlite3.Connection) -> int:
         """Return where unexplained time begins; what this process knows goes before the rows,

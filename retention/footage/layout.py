@@ -28,6 +28,7 @@ from retention.records.clock import from_text
 from retention.records.errors import RecordsError
 from retention.records.fields import Code, Count, Frozen, Id, Moment
 from retention.records.payloads import SceneRole
+from retention.store.footage import MAIN_VOLUME
 
 SEALED_SUFFIX = ".mp4"
 PART_SUFFIX = ".mp4.part"
@@ -91,6 +92,11 @@ def identity_from_box(body: bytes) -> SegmentIdentity | None:
 def is_day_folder(name: str) -> bool:
     """Tell whether `name` (relative to the root) can be CAMERA/YYYYMMDD; no other holds rows."""
     return _DAY_FOLDER.fullmatch(name) is not None
+
+
+def on_volume(volume: str, path: str) -> str:
+    """Return how an incident names a file: by its path, on any volume but the first by both."""
+    return path if volume == MAIN_VOLUME else f"{volume}:{path}"
 
 
 def shown(path: str) -> str:

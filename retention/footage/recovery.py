@@ -10,8 +10,9 @@ The caller holds the camera's lock, so no `.part` here belongs to a live run.
     row without a file                     incident FOOTAGE_MISSING
     .part or .mp4 that cannot be read      incident UNREADABLE_FILE
     anything else                          incident UNEXPLAINED_FILE
-Only day folders since the last sealed segment's day, or today's if that is earlier, can hold what
-a crash left; the others are the custodian's hourly sweep (`sweep`), which only reports.
+Only day folders since the day of the segment sealed last on this volume, or today's if that is
+earlier, can hold what a crash left; the others are the custodian's hourly sweep (`sweep`), which
+only reports.
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ from retention.footage.layout import (
     UNUSABLE_SUFFIX,
     SegmentIdentity,
     is_day_folder,
+    on_volume,
     shown,
 )
 from retention.footage.sink import Finished, fingerprint_of, seal
 from retention.records.clock import from_micros
 from retention.store import footage
 from retention.store.database import NodeStore
-from retention.store.footage import SegmentRow
+from retention.store.footage import MAIN_VOLUME, SegmentRow
 
 _DISK_REFUSES = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 Beat = Callable[[], None]
@@ -57,8 +59,11 @@ class Recovered:
 class CameraRecovery:
     """One pass over one camera's folder."""
 
-    def __init__(self, store: NodeStore, root: Path, camera: str, beat: Beat) -> None:
+    def __init__(
+        self, store: NodeStore, root: Path, camera: str, beat: Beat, volume: str = MAIN_VOLUME
+    ) -> None:
         self._store, self._root, self._camera, self._beat = store, root, camera, beat
+        self._volume = volume
         self.found = Recovered()
 
     def run(self) -> Recovered:
@@ -72,7 +77,7 @@ class CameraRecovery:
         if not camera_folder.is_dir():
             return []
         with self._store.read() as connection:
-            last = footage.last_sealed(connection, self._camera)
+            last = footage.last_sealed(connection, self._camera, self._volume)
         since = ""
         if last is not None:
             # The clock may have been set back since, or be wrong now: the earlier day counts.
@@ -86,7 +91,11 @@ class CameraRecovery:
             self._incident("UNEXPLAINED_FILE", name, "a file where a day's folder belongs")
             return
         with self._store.read() as connection:
-            rows = footage.segments_in_folder(connection, name) if is_day_folder(name) else {}
+            rows = (
+                footage.segments_in_folder(connection, name, self._volume)
+                if is_day_folder(name)
+                else {}
+            )
         files = sorted(entry.name for entry in folder.iterdir())
         for file in files:
             self._beat()
@@ -166,14 +175,21 @@ class CameraRecovery:
         fingerprint = fingerprint_of(file, self._beat)
         ended_at = identity.start + timedelta(microseconds=found.duration_us)
         finished = Finished(identity, file, fingerprint, ended_at, True, truncated)
-        seal(self._store, self._root, finished)
+        seal(self._store, self._root, finished, self._volume)
 
     def _incident(self, incident: str, subject: str, detail: str) -> None:
         with self._store.write() as connection:
-            new = footage.add_incident(self._store, connection, incident, shown(subject), detail)
+            named = shown(on_volume(self._volume, subject))
+            new = footage.add_incident(self._store, connection, incident, named, detail)
         self.found.incidents += new
 
 
-def recover(store: NodeStore, root: Path, camera: str, beat: Beat = lambda: None) -> Recovered:
-    """Run one recovery pass for a camera whose lock the caller holds."""
-    return CameraRecovery(store, root, camera, beat).run()
+def recover(
+    store: NodeStore,
+    root: Path,
+    camera: str,
+    beat: Beat = lambda: None,
+    volume: str = MAIN_VOLUME,
+) -> Recovered:
+    """Run one recovery pass on one volume for a camera whose lock the caller holds."""
+    return CameraRecovery(store, root, camera, beat, volume).run()

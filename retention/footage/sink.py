@@ -23,6 +23,7 @@ from retention.records.merkle import CHUNK_BYTES, Frontier
 from retention.records.payloads import SegmentSealed
 from retention.store import footage
 from retention.store.database import NodeStore
+from retention.store.footage import MAIN_VOLUME
 
 Operation = Callable[[int], object]
 READ_BYTES = 1024 * 1024
@@ -213,7 +214,9 @@ class SegmentSink:
             os.close(descriptor)
 
 
-def seal(store: NodeStore, root: Path, finished: Finished) -> SegmentSealed:
+def seal(
+    store: NodeStore, root: Path, finished: Finished, volume: str = MAIN_VOLUME
+) -> SegmentSealed:
     """Rename, make the name durable, then index row and record in one transaction.
 
     Raises OSError (the `.part` stays), DirectorySyncFailed (stop the process), StoreUnavailable
@@ -228,7 +231,7 @@ def seal(store: NodeStore, root: Path, finished: Finished) -> SegmentSealed:
         raise DirectorySyncFailed(f"{target.parent}: {exc.strerror}") from exc
     sealed = describe(finished)
     with store.write() as connection:
-        footage.insert_segment(store, connection, sealed, finished.identity.path())
+        footage.insert_segment(store, connection, sealed, finished.identity.path(), volume)
     return sealed
 
 

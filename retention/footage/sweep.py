@@ -19,10 +19,13 @@ from retention.footage.layout import (
     UNUSABLE_SUFFIX,
     VOLUME_FILE,
     is_day_folder,
+    on_volume,
     shown,
 )
+from retention.footage.volume import LOST_AND_FOUND
 from retention.store import footage
 from retention.store.database import NodeStore
+from retention.store.footage import MAIN_VOLUME
 
 SETTLING_SECONDS = 60.0
 """A sealed file this young may be on its way into the index."""
@@ -33,7 +36,8 @@ cannot: one that nobody wrote to for so long belongs to no live run."""
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that no rule explains. `subject` is a path relative to the footage root."""
+    """One thing that no rule explains. `subject` is a path relative to the footage root, after
+    the volume's name on any volume but `main`."""
 
     incident: str
     subject: str
@@ -41,12 +45,16 @@ class Finding:
 
 
 def findings(
-    root: Path, read: Callable[[str], dict[str, footage.SegmentRow]], now: float
+    root: Path,
+    read: Callable[[str], dict[str, footage.SegmentRow]],
+    now: float,
+    volume: str = MAIN_VOLUME,
 ) -> Iterator[Finding]:
     """Yield what is wrong, folder by folder. `now` is in seconds since the epoch; `read` returns
-    the segments indexed under `camera/day`. A missing root yields nothing: see volume.py."""
+    the segments indexed under `camera/day` of the volume. A missing root yields nothing: see
+    volume.py."""
     for one in _walk(root, read, now):
-        yield Finding(one.incident, shown(one.subject), one.detail)
+        yield Finding(one.incident, shown(on_volume(volume, one.subject)), one.detail)
 
 
 def _walk(
@@ -55,6 +63,8 @@ def _walk(
     if not root.is_dir():
         return
     for entry in sorted(root.iterdir()):
+        if entry.name == LOST_AND_FOUND and not os.access(entry, os.R_OK):
+            continue  # Root's own; nothing of ours can have come there but through fsck.
         if entry.is_dir():
             for folder in sorted(entry.iterdir()):
                 yield from _folder(folder, f"{entry.name}/{folder.name}", read, now)
@@ -62,14 +72,18 @@ def _walk(
             yield Finding("UNEXPLAINED_FILE", entry.name, "no rule of the footage store makes this")
 
 
-def missing_folders(root: Path, connection: sqlite3.Connection) -> Iterator[Finding]:
+def missing_folders(
+    root: Path, connection: sqlite3.Connection, volume: str = MAIN_VOLUME
+) -> Iterator[Finding]:
     """Yield segments whose whole day folder is gone, which a walk over the disk cannot see."""
     for row in connection.execute(
         "SELECT min(path), count(*), substr(path, 1, length(camera) + 9) AS folder FROM segments"
-        " WHERE state = 'sealed' GROUP BY folder ORDER BY folder"
+        " WHERE state = 'sealed' AND volume = ? GROUP BY folder ORDER BY folder",
+        (volume,),
     ):
         if not (root / row["folder"]).is_dir():
-            yield Finding("FOOTAGE_MISSING", row[0], f"{row[1]} segments and their folder are gone")
+            subject, detail = row[0], f"{row[1]} segments and their folder are gone"
+            yield Finding("FOOTAGE_MISSING", on_volume(volume, subject), detail)
 
 
 def _folder(
@@ -117,17 +131,17 @@ def _file(file: Path, path: str, rows: dict[str, footage.SegmentRow], now: float
     return Finding("UNEXPLAINED_FILE", path, "no row in the index and no rule makes it")
 
 
-def sweep(store: NodeStore, root: Path, beat: Callable[[], None]) -> int:
-    """Look at the whole root and write an incident for each new finding; returns how many."""
+def sweep(store: NodeStore, root: Path, beat: Callable[[], None], volume: str = MAIN_VOLUME) -> int:
+    """Look at a whole volume and write an incident for each new finding; returns how many."""
 
     def read(folder: str) -> dict[str, footage.SegmentRow]:
         beat()
         with store.read() as connection:
-            return footage.segments_in_folder(connection, folder)
+            return footage.segments_in_folder(connection, folder, volume)
 
-    found = list(findings(root, read, store.clock.now().timestamp()))
+    found = list(findings(root, read, store.clock.now().timestamp(), volume))
     with store.read() as connection:
-        found += missing_folders(root, connection)
+        found += missing_folders(root, connection, volume)
     new = 0
     for one in found:
         beat()

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from retention.records.clock import Clock
 from retention.records.errors import UsageError
 from retention.records.ids import IdSource
+from retention.store.reserve import lacks_room, reserve_of
 from retention.store.schema import MIGRATIONS
 
 BUSY_SECONDS = 15.0
@@ -56,6 +57,7 @@ class NodeStore:
             self._migrate()
             self._claim()
         except (sqlite3.Error, OSError) as exc:
+            self._make_room(exc)
             raise StoreUnavailable(f"{path}: {exc}") from exc
 
     def close(self) -> None:
@@ -78,6 +80,7 @@ class NodeStore:
             except sqlite3.OperationalError as exc:
                 if connection.in_transaction:
                     connection.rollback()
+                self._make_room(exc)
                 raise StoreUnavailable(f"{self.path}: {exc}") from exc
 
     @contextmanager
@@ -95,6 +98,11 @@ class NodeStore:
             finally:
                 if not nested and connection.in_transaction:
                     connection.rollback()
+
+    def _make_room(self, exc: Exception) -> None:
+        """On a full disk give the reserve up, so that the next try can say what happened."""
+        if isinstance(exc, sqlite3.Error) and lacks_room(exc):
+            reserve_of(self.path).give_up()
 
     def _migrate(self) -> None:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()

@@ -117,9 +117,7 @@ def insert_segment(
          record.sequence, volume),
     )  # fmt: skip
     started_at, ended_at = (from_text(at) for at in (sealed.started_at, sealed.ended_at))
-    intake.add(
-        connection, sealed.camera, to_micros(started_at), to_micros(ended_at), sealed.bytes
-    )
+    intake.add(connection, sealed.camera, to_micros(started_at), to_micros(ended_at), sealed.bytes)
 
 
 def open_gap(

@@ -130,6 +130,8 @@ MIGRATIONS: tuple[str, ...] = (
     -- Keeping: volumes, policies, holds, disposal, alarms, opening hours.
     ALTER TABLE segments ADD COLUMN volume TEXT NOT NULL DEFAULT 'main';
     CREATE INDEX segments_ended ON segments (ended_at);
+    CREATE INDEX segments_volume ON segments (volume);
+    CREATE UNIQUE INDEX segments_sequence ON segments (sequence);
     ALTER TABLE gaps ADD COLUMN layer TEXT NOT NULL DEFAULT 'footage'
         CHECK (layer IN ('footage', 'view'));
     DROP INDEX gaps_open;
@@ -138,6 +140,7 @@ MIGRATIONS: tuple[str, ...] = (
     -- A disposed record keeps its row, its leaf and nothing else: `bytes` is empty, and the
     -- `records.disposed` record at `disposed_by` names it.
     ALTER TABLE log ADD COLUMN disposed_by INTEGER;
+    CREATE INDEX log_kept ON log (kind, occurred_at) WHERE disposed_by IS NULL;
 
     -- The volumes this node took for its own: a name in the configuration, an identity on the disk.
     CREATE TABLE volumes (
@@ -159,6 +162,11 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TABLE trusted_time (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         passed_at INTEGER NOT NULL, boot_id TEXT NOT NULL, monotonic_ns INTEGER NOT NULL
+    ) STRICT;
+    -- What had surely passed when the log had grown to `log_size`: whatever was recorded before
+    -- that mark had ended by then, whatever the wall clock said.
+    CREATE TABLE time_marks (
+        log_size INTEGER PRIMARY KEY, passed_at INTEGER NOT NULL
     ) STRICT;
     -- Where a disposed segment's two records stand, to answer a challenge of its leaf.
     CREATE TABLE disposals (
@@ -190,6 +198,8 @@ MIGRATIONS: tuple[str, ...] = (
         bytes INTEGER NOT NULL, covered_ms INTEGER NOT NULL,
         PRIMARY KEY (camera, day)
     ) STRICT;
+    INSERT INTO intake SELECT camera, date(started_at / 1000000, 'unixepoch') AS day, sum(bytes),
+        sum(ended_at - started_at) / 1000 FROM segments GROUP BY camera, day;
     CREATE TABLE scrub (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         round_started_at INTEGER NOT NULL, next_sequence INTEGER NOT NULL,

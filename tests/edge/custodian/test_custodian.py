@@ -226,7 +226,7 @@ def test_sweep_says_nothing_about_a_disk_that_is_not_the_nodes(custodian, config
     context = ProcessContext(config, threading.Event(), lambda: None)
     film(store, "purchase", 0, 10 * SECOND)
     config.footage_root.mkdir()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(VolumeRefused, match="missing"):
         custodian.sweep(context)
     identity = {"format": 1, "node": "node-b", "database_id": store.ids.new()}
     (config.footage_root / "volume.json").write_text(

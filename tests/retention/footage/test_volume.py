@@ -33,6 +33,10 @@ def test_missing_disk_is_not_taken_for_an_empty_one(camera, store, root):
     shutil.rmtree(root)
     with pytest.raises(VolumeRefused, match="missing"):
         open_volume(root, store)
+    assert not root.exists()
+    root.mkdir()  # the empty mount point
+    with pytest.raises(VolumeRefused, match="missing"):
+        open_volume(root, store)
     assert not any(root.iterdir())
 
 
