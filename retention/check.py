@@ -24,6 +24,7 @@ from retention.checking.files import files, volumes
 from retention.checking.log import LogWalk, Observer
 from retention.checking.progress import Meter, Resume
 from retention.checking.projections import PROJECTIONS, ProjectionObserver
+from retention.checking.promises import Promises
 from retention.checking.report import MOST_FINDINGS, Bad, Depth, Report
 from retention.checking.segments import SegmentIndex, runs
 from retention.checking.subject import Subject, owner_of
@@ -98,6 +99,7 @@ def _rows(subject: Subject) -> Iterator[Bad]:
         observers: list[Observer] = [
             index,
             *(ProjectionObserver(connection, projection) for projection in PROJECTIONS),
+            Promises(subject),
         ]
         walk = LogWalk(subject, observers)
         yield from walk.run()

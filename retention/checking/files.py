@@ -8,16 +8,17 @@ once, and its footage is not called missing.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from retention.checking.report import Bad
 from retention.checking.subject import Subject
-from retention.footage.layout import VOLUME_FILE
-from retention.footage.sweep import findings
+from retention.footage.layout import VOLUME_FILE, on_volume
+from retention.footage.sweep import Finding, findings, missing_folders
 from retention.footage.volume import Condition, Owner, Volume, look_at
 from retention.store import footage
 from retention.store import volumes as rows
-from retention.store.footage import MAIN_VOLUME, SegmentRow
+from retention.store.footage import SegmentRow
 
 _STRAYS = {"UNEXPLAINED_FILE", "PART_UNUSABLE", "PART_LEFT", "UNREADABLE_FILE"}
 """A stray file with its incident row is explained; lost footage never is."""
@@ -30,7 +31,7 @@ def volumes(subject: Subject) -> Iterator[Bad]:
         subject.report.skipped.append(f"volume {name}: where it lies was not told")
     for name, volume in told.items():
         if not volume.reachable and volume.condition is not Condition.FRESH:
-            yield Bad("volume", _shown(name, VOLUME_FILE), volume.detail)
+            yield Bad("volume", on_volume(name, VOLUME_FILE), volume.detail)
 
 
 def reachable(subject: Subject) -> dict[str, Path]:
@@ -58,38 +59,26 @@ def files(subject: Subject) -> Iterator[Bad]:
     for name in sorted(subject.roots.keys() - roots.keys()):
         subject.report.skipped.append(f"files of volume {name}: not reachable")
     for name, root in roots.items():
-        for bad, incident, path in _of_volume(subject, name, root):
-            if path in explained and incident in _STRAYS:
+        for one in _of_volume(subject, name, root):
+            if one.subject in explained and one.incident in _STRAYS:
                 known += 1
             else:
-                yield bad
+                yield Bad("files", one.subject, f"{one.incident}: {one.detail}")
     subject.report.counts["files_under_incident"] = known
 
 
-def _of_volume(subject: Subject, name: str, root: Path) -> Iterator[tuple[Bad, str, str]]:
+def _of_volume(subject: Subject, name: str, root: Path) -> Iterator[Finding]:
     def read(folder: str) -> dict[str, SegmentRow]:
         return footage.segments_in_folder(subject.connection, folder, name)
 
-    for one in findings(root, read, subject.now.timestamp()):
-        if one.incident == "FOOTAGE_MISSING" and not still_owed(subject, one.subject):
-            continue
-        bad = Bad("files", _shown(name, one.subject), f"{one.incident}: {one.detail}")
-        yield bad, one.incident, one.subject
-    for path, count, folder in subject.connection.execute(
-        "SELECT min(path), count(*), substr(path, 1, length(camera) + 9) AS folder FROM segments"
-        " WHERE state = 'sealed' AND volume = ? GROUP BY folder ORDER BY folder",
-        (name,),
-    ).fetchall():
-        if not (root / folder).is_dir() and still_owed(subject, path):
-            detail = f"FOOTAGE_MISSING: {count} segments and their folder are gone"
-            yield Bad("files", _shown(name, path), detail), "FOOTAGE_MISSING", path
+    found = findings(root, read, subject.now.timestamp(), name)
+    for one in chain(found, missing_folders(root, subject.connection, name)):
+        path = one.subject.removeprefix(on_volume(name, ""))
+        if one.incident != "FOOTAGE_MISSING" or still_owed(subject, path):
+            yield one
 
 
 def still_owed(subject: Subject, path: str) -> bool:
     """Tell whether the index knows a file now as one that must be there."""
     row = footage.segment_at(subject.connection, path)
     return row is not None and row.state == "sealed"
-
-
-def _shown(volume: str, path: str) -> str:
-    return path if volume == MAIN_VOLUME else f"{volume}:{path}"
