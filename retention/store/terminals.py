@@ -6,6 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
+from retention.passphrase import Credential
 from retention.records.clock import from_micros, to_micros
 
 
@@ -15,16 +16,6 @@ class TerminalRow:
 
     id: str
     counter: str
-
-
-@dataclass(frozen=True, slots=True)
-class PharmacistRow:
-    """A pharmacist's credential: the scrypt line, and what was tried against it."""
-
-    id: str
-    secret_hash: str
-    failed_tries: int
-    locked_until: datetime | None
 
 
 # -- terminals ------------------------------------------------------------------------------------
@@ -118,7 +109,7 @@ def put_pharmacist(
     )
 
 
-def read_pharmacist(connection: sqlite3.Connection, pharmacist: str) -> PharmacistRow | None:
+def read_pharmacist(connection: sqlite3.Connection, pharmacist: str) -> Credential | None:
     """Return a credential that was not revoked."""
     row = connection.execute(
         "SELECT id, secret_hash, failed_tries, locked_until FROM pharmacists"
@@ -128,7 +119,7 @@ def read_pharmacist(connection: sqlite3.Connection, pharmacist: str) -> Pharmaci
     if row is None:
         return None
     locked = row["locked_until"]
-    return PharmacistRow(
+    return Credential(
         row["id"], row["secret_hash"], row["failed_tries"],
         None if locked is None else from_micros(locked),
     )  # fmt: skip
