@@ -131,7 +131,7 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE segments ADD COLUMN volume TEXT NOT NULL DEFAULT 'main';
     CREATE INDEX segments_ended ON segments (ended_at);
     CREATE INDEX segments_volume ON segments (volume);
-    CREATE UNIQUE INDEX segments_sequence ON segments (sequence);
+    CREATE INDEX segments_sequence ON segments (sequence);
     ALTER TABLE gaps ADD COLUMN layer TEXT NOT NULL DEFAULT 'footage'
         CHECK (layer IN ('footage', 'view'));
     DROP INDEX gaps_open;
