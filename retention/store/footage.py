@@ -390,3 +390,11 @@ def first_footage(connection: sqlite3.Connection, camera: str) -> int | None:
     ).fetchone()
     found: list[int] = [start for start in (run, gap) if start is not None]
     return min(found) if found else None
+
+
+def first_held(connection: sqlite3.Connection, camera: str) -> int | None:
+    """Return when the oldest footage began that is still held of a camera."""
+    (found,) = connection.execute(
+        "SELECT min(started_at) FROM segments WHERE camera = ?", (camera,)
+    ).fetchone()
+    return None if found is None else int(found)
