@@ -141,18 +141,12 @@ class Volumes:
 
     def room_bytes(self) -> int:
         """Return what may still be written, each file system once. Raises OSError."""
-        rooms = {volume.device(): volume.free_bytes() for volume in self.look() if volume.writable}
-        return sum(rooms.values())
+        return sum(room_by_device(self.look()).values())
 
     def _open(self, name: str, owner: Owner) -> Volume:
         found = self._look(name, owner)
-        if found.condition is Condition.FRESH and not (
-            found.root.is_dir() or name in self._made_by_us
-        ):
-            return Volume(name, found.root, Condition.MISSING, f"{found.root}: no such folder")
         if found.condition is Condition.FRESH or (found.writable and name not in owner.known):
             open_volume(found.root, self._store, name)
-            self._looked.pop(name, None)
             found = self._look(name, None)
         return found
 
@@ -166,7 +160,23 @@ class Volumes:
         found = look_at(name, root, owner)
         if seen is not None and found.reachable and name in owner.known:
             self._looked[name] = (seen, found)
+        if found.condition is Condition.FRESH and not self._may_be_made(name):
+            return Volume(name, root, Condition.MISSING, f"{root}: no such folder")
         return found
+
+    def _may_be_made(self, name: str) -> bool:
+        return name in self._made_by_us or self._roots[name].is_dir()
+
+
+def room_by_device(volumes: Iterable[Volume]) -> dict[int, int]:
+    """Return the free bytes of every file system that takes footage, or will. Raises OSError."""
+    rooms: dict[int, int] = {}
+    for volume in volumes:
+        if volume.writable or volume.condition is Condition.FRESH:
+            place = next(one for one in (volume.root, *volume.root.parents) if one.exists())
+            facts = os.statvfs(place)
+            rooms[os.stat(place).st_dev] = facts.f_bavail * facts.f_frsize
+    return rooms
 
 
 def _seen(path: Path) -> Seen | None:

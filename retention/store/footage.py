@@ -291,6 +291,17 @@ def all_segments(connection: sqlite3.Connection) -> Iterator[SegmentRow]:
         yield SegmentRow(*row)
 
 
+def segments_of(connection: sqlite3.Connection, camera: str) -> Iterator[SegmentRow]:
+    """Yield every segment of a camera by start."""
+    for row in connection.execute(f"{_SEGMENT} WHERE camera = ? ORDER BY started_at", (camera,)):
+        yield SegmentRow(*row)
+
+
+def has_run(connection: sqlite3.Connection, run: str) -> bool:
+    """Tell whether a run is known."""
+    return connection.execute("SELECT 1 FROM runs WHERE id = ?", (run,)).fetchone() is not None
+
+
 def segments_in_log_order(connection: sqlite3.Connection) -> Iterator[SegmentRow]:
     """Yield every segment in the order of the records, which is that of the sealing."""
     for row in connection.execute(f"{_SEGMENT} ORDER BY sequence"):
@@ -398,3 +409,11 @@ def first_held(connection: sqlite3.Connection, camera: str) -> int | None:
         "SELECT min(started_at) FROM segments WHERE camera = ?", (camera,)
     ).fetchone()
     return None if found is None else int(found)
+
+
+def any_gap_open(connection: sqlite3.Connection, cause: str) -> bool:
+    """Tell whether a camera is in a gap of this cause now."""
+    row = connection.execute(
+        "SELECT 1 FROM gaps WHERE ended_at IS NULL AND cause = ? LIMIT 1", (cause,)
+    ).fetchone()
+    return row is not None

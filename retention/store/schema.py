@@ -129,8 +129,9 @@ MIGRATIONS: tuple[str, ...] = (
     """
     -- Keeping: volumes, policies, holds, disposal, alarms, opening hours.
     ALTER TABLE segments ADD COLUMN volume TEXT NOT NULL DEFAULT 'main';
-    CREATE INDEX segments_ended ON segments (ended_at);
-    CREATE INDEX segments_volume ON segments (volume);
+    CREATE INDEX segments_ended ON segments (camera, ended_at);
+    CREATE INDEX segments_tombstoned ON segments (sequence) WHERE state = 'tombstoned';
+    CREATE INDEX segments_volume ON segments (volume, started_at);
     CREATE INDEX segments_sequence ON segments (sequence);
     ALTER TABLE gaps ADD COLUMN layer TEXT NOT NULL DEFAULT 'footage'
         CHECK (layer IN ('footage', 'view'));
@@ -158,6 +159,14 @@ MIGRATIONS: tuple[str, ...] = (
         author TEXT NOT NULL, reason TEXT NOT NULL,
         placed_at INTEGER NOT NULL, released_at INTEGER
     ) STRICT;
+    -- The sessions of a person who is under a hold, as far as the log was read for it.
+    CREATE TABLE held_persons (
+        hold TEXT PRIMARY KEY REFERENCES holds (id), read_to INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE held_sessions (
+        hold TEXT NOT NULL REFERENCES holds (id), session TEXT NOT NULL,
+        PRIMARY KEY (hold, session)
+    ) STRICT, WITHOUT ROWID;
     -- The latest moment that is surely past: retention asks this, never the wall clock alone.
     CREATE TABLE trusted_time (
         only INTEGER PRIMARY KEY CHECK (only = 1),

@@ -46,6 +46,16 @@ def with_footage(connection: sqlite3.Connection) -> frozenset[str]:
         found.add(after)
 
 
+def span_on(connection: sqlite3.Connection, name: str) -> tuple[int, int] | None:
+    """Return when the oldest footage of a volume began and its newest ended; None without any."""
+    oldest, newest = connection.execute(
+        "SELECT (SELECT min(started_at) FROM segments WHERE volume = ?1),"
+        " (SELECT ended_at FROM segments WHERE volume = ?1 ORDER BY started_at DESC LIMIT 1)",
+        (name,),
+    ).fetchone()
+    return None if oldest is None else (int(oldest), int(newest))
+
+
 def database_id(connection: sqlite3.Connection) -> str:
     """Return the id of this database; a volume is bound to one."""
     (found,) = connection.execute("SELECT database_id FROM node").fetchone()

@@ -1,0 +1,61 @@
+"""How much room recording has left, for the counter's bar, the status and the custodian.
+
+Reckoned from rows and the file systems, at most once a minute a process; nothing is asked of
+another process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edge.config import EdgeConfig
+from retention.footage.volumes import Volumes
+from retention.outlook import Outlook, look_ahead
+from retention.store.database import NodeStore
+
+KEPT_SECONDS, KEPT_SECONDS_WHILE_UNKNOWN = 60.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """`days_left` is None while nothing was measured; `enough` when every floor will be met."""
+
+    free_bytes: int
+    bytes_per_day: int | None
+    days_left: int | None
+    enough: bool
+
+
+def forecast_now(config: EdgeConfig, store: NodeStore, volumes: Volumes) -> Outlook:
+    """Make the forecast for the cameras that are configured. Raises OSError, StoreUnavailable."""
+    free = volumes.room_bytes()
+    cameras = {camera.id: None for camera in config.cameras}
+    with store.read() as connection:
+        return look_ahead(connection, cameras, free, store.clock.now())
+
+
+class RoomWatch:
+    """Keeps the last answer for a minute, or for ten seconds while nothing is known."""
+
+    def __init__(self, config: EdgeConfig, store: NodeStore) -> None:
+        self._config, self._store = config, store
+        self._volumes = config.volumes(store)
+        self._kept: Room | None = None
+        self._due_ns = 0
+
+    def now(self) -> Room:
+        """Return the room there is. Raises OSError, StoreUnavailable."""
+        now_ns = self._store.clock.monotonic_ns()
+        if self._kept is None or now_ns >= self._due_ns:
+            self._kept = self._reckon()
+            known = self._kept.bytes_per_day is not None
+            wait = KEPT_SECONDS if known else KEPT_SECONDS_WHILE_UNKNOWN
+            self._due_ns = now_ns + int(wait * 1e9)
+        return self._kept
+
+    def _reckon(self) -> Room:
+        found = forecast_now(self._config, self._store, self._volumes)
+        ahead, rate = found.forecast, found.rates.total
+        if rate.basis == "assumed":
+            return Room(ahead.free_bytes, None, None, enough=False)
+        return Room(ahead.free_bytes, rate.bytes_per_day, ahead.days_left, ahead.meets_floor)
