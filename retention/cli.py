@@ -16,7 +16,11 @@ from collections.abc import Callable
 from retention.records.errors import UsageError
 from retention.store.database import StoreError
 
-SUBCOMMANDS = ("retention.check_command",)
+SUBCOMMANDS = (
+    "retention.check_command",
+    "retention.rebuild_command",
+    "retention.export.export_command",
+)
 
 
 def main(argv: list[str]) -> int:

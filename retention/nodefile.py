@@ -48,6 +48,11 @@ class RecordingPart(_Part):
     volumes: tuple[VolumePart, ...] = ()
 
 
+class SessionPart(_Part):
+    pre_roll_seconds: float = 30.0
+    post_roll_seconds: float = 30.0
+
+
 class NodeFile(_Part):
     """The parts of a node's configuration that retention reads."""
 
@@ -55,6 +60,7 @@ class NodeFile(_Part):
     central: CentralPart | None = None
     cameras: tuple[CameraPart, ...]
     recording: RecordingPart = RecordingPart()
+    session: SessionPart = SessionPart()
 
     @property
     def identity(self) -> NodeIdentity:

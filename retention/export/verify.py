@@ -83,7 +83,7 @@ CODES = {
     "KEYS_NOT_COMPARED": ("公钥尚未与管理机构核对", "keys were not compared with the agency's"),
     "NOT_COUNTERSIGNED": ("尚无中心会签", "not countersigned by central"),
     "SEGMENT_DISPOSED": ("录像已依法到期处置", "footage was lawfully disposed of"),
-    "SEGMENT_UNREACHABLE": ("录像所在磁盘未挂载", "the disk of this footage was not there"),
+    "SEGMENT_UNREACHABLE": ("录像当时无法取到", "this footage could not be reached then"),
     "NOT_SEALED_YET": ("导出时尚未封存", "not sealed yet when this was exported"),
     "RECORD_DISPOSED": ("记录已依法到期处置", "a record was lawfully disposed of"),
     "HOLE_UNEXPLAINED": ("录像间断没有说明", "a hole in the footage that no gap explains"),

@@ -29,6 +29,7 @@ class Context(StrEnum):
     RECEIPT = "countersight/decision-receipt/1"
     AUTHORISATION = "countersight/authorisation/1"
     COMMAND = "countersight/command/1"
+    EXPORT = "countersight/evidence-export/1"
 
 
 class Signer(Protocol):
