@@ -102,10 +102,7 @@ class Promises:
         if hold.scope == "pharmacy":
             yield None, None
         elif hold.scope == "span":
-            yield (
-                hold.started_at and from_text(hold.started_at),
-                hold.ended_at and from_text(hold.ended_at),
-            )
+            yield _moment(hold.started_at), _moment(hold.ended_at)
         elif hold.scope == "session":
             session = self._sessions.get(hold.session or "")
             if session is not None:
@@ -164,3 +161,7 @@ class Promises:
     def _bad(self, subject: str, detail: str) -> None:
         if len(self._found) < MOST_FINDINGS:
             self._found.append(Bad("promises", subject, detail))
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else from_text(text)

@@ -113,6 +113,24 @@ def _header(raw: bytes, at: int) -> Box | None:
     return Box(kind, at, size, at + header)
 
 
+def picture_size(path: Path) -> tuple[int, int]:
+    """Return width and height of the first track in pixels, 0 and 0 if unreadable. Raises
+    OSError."""
+    with path.open("rb") as file:
+        for box in top_level(file, os.fstat(file.fileno()).st_size):
+            if box.kind == b"moov" and box.size <= MAX_MOOV_BYTES:
+                return _track_size(read_body(file, box))
+    return 0, 0
+
+
+def _track_size(moov: bytes) -> tuple[int, int]:
+    for box in _inner(moov, 0, len(moov)):
+        if box.kind == b"tkhd" and box.end - box.body >= 84:
+            width, height = struct.unpack_from(">II", moov, box.end - 8)  # 16.16 fixed point
+            return width >> 16, height >> 16
+    return 0, 0
+
+
 def read_body(file: BinaryIO, box: Box) -> bytes:
     """Return a box without its header; the caller bounds its size."""
     file.seek(box.body)

@@ -1,0 +1,337 @@
+"""Making a lost index again from the files alone. Nothing is deleted, and no file is changed.
+
+    1  refuse while the node runs, or a database that can be used knows footage
+    2  build DATA/node.sqlite3.rebuilding: rows and records of every file that explains itself,
+       holes between them as gaps of unknown cause, incidents for the files that do not
+    3  tie the volumes to the new database; their earlier ones stay named in volume.json
+    4  put the lost database and VERSION aside under new names, and the new database in place
+A crash at any point leaves a state from which the same command goes on. Retention stays safe: what
+is owed counts from the times inside the files. What only the database knew (sessions, consents,
+holds, policies, receipts) is gone, and the new log does not continue the one that central holds:
+central says so, and a person decides.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from retention.durable import FileLock, fsync_directory, rename_durably
+from retention.footage import inventory
+from retention.footage.inventory import FiledSegment, Unexplained
+from retention.footage.layout import VOLUME_FILE, on_volume, shown
+from retention.footage.sink import fingerprint_of
+from retention.footage.sweep import sweep
+from retention.footage.volume import (
+    VolumeIdentity,
+    look_at,
+    owner_of,
+    read_volume,
+    rebind_volume,
+)
+from retention.nodefile import NodeFile
+from retention.records.clock import Clock, from_micros, to_micros, to_text
+from retention.records.errors import UsageError
+from retention.records.ids import IdSource
+from retention.records.keeping import IndexRebuilt
+from retention.records.payloads import (
+    AccessRecorded,
+    GapCause,
+    RunStarted,
+    SceneRole,
+    SegmentSealed,
+)
+from retention.store import footage
+from retention.store import volumes as volume_rows
+from retention.store.database import NodeStore, StoreUnavailable, open_read_only
+from retention.store.log import append
+
+REBUILDING = ".rebuilding"
+ROWS_AT_ONCE = 50
+
+
+class RebuildRefused(UsageError):
+    """An index that need not, or cannot, be made again from what is there."""
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What was made, and what was put aside."""
+
+    segments: int = 0
+    bytes: int = 0
+    gaps: int = 0
+    unexplained: int = 0
+    first_started_at: int | None = None
+    last_ended_at: int | None = None
+    aside: tuple[str, ...] = ()
+
+
+def rebuild(
+    node: NodeFile,
+    clock: Clock,
+    ids: IdSource,
+    author: str,
+    reason: str,
+    beat: Callable[[int], None] = lambda _: None,
+) -> Rebuilt:
+    """Make the index again. `beat` is told the bytes of each file before it is read.
+
+    Raises RebuildRefused, HeldElsewhere (the node runs), OSError, StoreError.
+    """
+    with ExitStack() as held:
+        for name in ("supervisor", "custodian", *(f"recorder-{one.id}" for one in node.cameras)):
+            lock = FileLock(node.node.data / "run" / f"{name}.lock")
+            held.callback(lock.release)
+        _refuse_a_usable_one(node.database)
+        volumes = _volumes(node)
+        store = _fresh_store(node, clock, ids)
+        try:
+            return _Rebuilding(node, store, volumes, beat).run(author, reason)
+        finally:
+            store.close()
+
+
+def _refuse_a_usable_one(path: Path) -> None:
+    if usable_with_footage(path):
+        raise RebuildRefused(f"{path}: can be read and knows footage; nothing to make again")
+
+
+def usable_with_footage(path: Path) -> bool:
+    """Tell whether a database is whole and has any footage in its index or its log."""
+    try:
+        with closing(open_read_only(path)) as connection:
+            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            named = connection.execute("SELECT 1 FROM node").fetchone() is not None
+            ever = connection.execute(
+                "SELECT 1 FROM log WHERE kind = 'segment.sealed' LIMIT 1"
+            ).fetchone()
+            return whole and named and (ever is not None or footage.has_segments(connection))
+    except (StoreUnavailable, sqlite3.Error):
+        return False
+
+
+def usable_without_footage(path: Path) -> bool:
+    """Tell whether a database is whole and of a node, but has never known footage."""
+    try:
+        with closing(open_read_only(path)) as connection:
+            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+            named = connection.execute("SELECT 1 FROM node").fetchone() is not None
+            return whole and named and not footage.has_segments(connection)
+    except (StoreUnavailable, sqlite3.Error):
+        return False
+
+
+def _volumes(node: NodeFile) -> dict[str, VolumeIdentity]:
+    """Read every volume's identity; each must be there and this node's. Raises RebuildRefused."""
+    found = {}
+    for name, root in node.volume_roots.items():
+        path = root / VOLUME_FILE
+        if not path.exists():
+            raise RebuildRefused(f"volume {name}: {path} is missing; is a disk missing?")
+        identity = read_volume(path)
+        if identity.node != node.node.node:
+            raise RebuildRefused(f"volume {name}: {path} belongs to node {identity.node}")
+        found[name] = identity
+    return found
+
+
+def _fresh_store(node: NodeFile, clock: Clock, ids: IdSource) -> NodeStore:
+    """Open the database that is being made, with what an earlier try put there. One that knows
+    no footage, but has records that central may hold, is where it begins."""
+    path = node.database.with_name(node.database.name + REBUILDING)
+    if not path.exists() and usable_without_footage(node.database):
+        unfinished = path.with_name(path.name + ".copy")
+        unfinished.unlink(missing_ok=True)
+        with (
+            closing(sqlite3.connect(node.database)) as old,
+            closing(sqlite3.connect(unfinished)) as new,
+        ):
+            old.backup(new)
+        rename_durably(unfinished, path)
+    return NodeStore(path, node.identity, clock, ids)
+
+
+class _Rebuilding:
+    """Steps 2 to 4, for a node whose locks are held."""
+
+    def __init__(
+        self,
+        node: NodeFile,
+        store: NodeStore,
+        volumes: dict[str, VolumeIdentity],
+        beat: Callable[[int], None],
+    ) -> None:
+        self._node, self._store, self._volumes, self._beat = node, store, volumes, beat
+        self._roots = node.volume_roots
+        self._done = Rebuilt()
+
+    def run(self, author: str, reason: str) -> Rebuilt:
+        self._segments()
+        self._gaps()
+        self._conclude(author, reason)
+        self._bind()
+        self._put_in_place()
+        return self._done
+
+    # -- rows -------------------------------------------------------------------------------------
+
+    def _segments(self) -> None:
+        waiting: list[tuple[FiledSegment, SegmentSealed]] = []
+        for one in inventory.listing(self._roots, self._store.identity):
+            if isinstance(one, Unexplained):
+                self._unexplained(one)
+                continue
+            self._count(one)
+            with self._store.read() as connection:
+                known = footage.segment_at(connection, one.path) is not None
+            if known:
+                continue
+            self._beat(one.bytes)
+            try:
+                sealed = self._read(one)
+            except OSError as exc:
+                self._uncount(one)
+                said = f"cannot be read: {exc.strerror}"
+                self._unexplained(Unexplained(one.volume, one.path, said))
+                continue
+            waiting.append((one, sealed))
+            if len(waiting) >= ROWS_AT_ONCE:
+                self._write(waiting)
+                waiting = []
+        self._write(waiting)
+
+    def _read(self, one: FiledSegment) -> SegmentSealed:
+        fingerprint = fingerprint_of(self._roots[one.volume] / one.path)
+        identity = one.identity
+        return SegmentSealed(
+            segment=identity.segment,
+            camera=identity.camera,
+            scene_role=identity.scene_role,
+            run=identity.run,
+            ordinal=identity.ordinal,
+            started_at=identity.started_at,
+            ended_at=to_text(from_micros(one.ended_at)),
+            duration_ms=round((one.ended_at - one.started_at) / 1000),
+            bytes=fingerprint.bytes,
+            codec=identity.codec,
+            file_sha256=fingerprint.file_sha256(),
+            chunk_root=fingerprint.chunk_root(),
+            recovered=True,
+            truncated_bytes=0,
+        )
+
+    def _write(self, found: list[tuple[FiledSegment, SegmentSealed]]) -> None:
+        with self._store.write() as connection:
+            for one, sealed in found:
+                if not footage.has_run(connection, sealed.run):
+                    width, height = one.size
+                    began = RunStarted(
+                        run=sealed.run, camera=sealed.camera, scene_role=sealed.scene_role,
+                        codec=sealed.codec, width=width, height=height,
+                        started_at=sealed.started_at,
+                    )  # fmt: skip
+                    footage.insert_run(self._store, connection, began)
+                footage.insert_segment(self._store, connection, sealed, one.path, one.volume)
+
+    def _unexplained(self, one: Unexplained) -> None:
+        self._done.unexplained += 1
+        subject = shown(on_volume(one.volume, one.path))
+        with self._store.write() as connection:
+            footage.add_incident(self._store, connection, "UNEXPLAINED_FILE", subject, one.reason)
+
+    def _count(self, one: FiledSegment) -> None:
+        done = self._done
+        done.segments += 1
+        done.bytes += one.bytes
+        done.first_started_at = min(one.started_at, done.first_started_at or one.started_at)
+        done.last_ended_at = max(one.ended_at, done.last_ended_at or one.ended_at)
+
+    def _uncount(self, one: FiledSegment) -> None:
+        self._done.segments -= 1
+        self._done.bytes -= one.bytes
+
+    # -- gaps -------------------------------------------------------------------------------------
+
+    def _gaps(self) -> None:
+        now = to_micros(self._store.clock.now())
+        with self._store.write() as connection:
+            for camera in sorted(footage.known_cameras(connection)):
+                footage.close_gap(self._store, connection, camera, now)
+        with self._store.read() as connection:
+            found = list(self._holes(connection))
+        for hole in found:
+            with self._store.write() as connection:
+                if footage.gaps_between(connection, hole.camera, hole.started_at, hole.ended_at):
+                    continue  # An earlier try wrote it.
+                footage.open_gap(
+                    self._store, connection, hole.camera, hole.scene_role, hole.started_at,
+                    GapCause.UNKNOWN,
+                )  # fmt: skip
+                footage.close_gap(self._store, connection, hole.camera, hole.ended_at)
+                self._done.gaps += 1
+
+    def _holes(self, connection: sqlite3.Connection) -> Iterator[inventory.Hole]:
+        """Yield the holes between the rows of the files."""
+        for camera in sorted(footage.known_cameras(connection)):
+            for before, after in pairwise(footage.segments_of(connection, camera)):
+                if after.started_at - before.ended_at > inventory.TOLERANCE_US:
+                    yield inventory.Hole(
+                        camera, SceneRole(after.scene_role), before.ended_at,
+                        after.started_at, 0,
+                    )  # fmt: skip
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    def _conclude(self, author: str, reason: str) -> None:
+        done = self._done
+        with self._store.write() as connection:
+            for name, identity in sorted(self._volumes.items()):
+                volume_rows.adopt(self._store, connection, name, identity.volume)
+            accessed = AccessRecorded(
+                actor=author, action="index.rebuild", subject=self._node.node.node, reason=reason
+            )
+            append(self._store, connection, accessed)
+            database_id = volume_rows.database_id(connection)
+            previous = sorted({one.database_id for one in self._volumes.values()} - {database_id})
+            rebuilt = IndexRebuilt(
+                previous_database=previous[0] if previous else None,
+                segments=done.segments,
+                bytes=done.bytes,
+                first_started_at=_text(done.first_started_at),
+                last_ended_at=_text(done.last_ended_at),
+            )
+            append(self._store, connection, rebuilt)
+
+    def _bind(self) -> None:
+        for name, identity in self._volumes.items():
+            rebind_volume(self._roots[name], identity, self._store)
+        owner = owner_of(self._store)
+        for name, root in self._roots.items():
+            found = look_at(name, root, owner)
+            if found.reachable:
+                sweep(self._store, root, lambda: None, name)
+
+    def _put_in_place(self) -> None:
+        """The old files first: a crash in between leaves no database, and this goes on."""
+        data, mark = self._node.node.data, f"{self._store.clock.now():%Y%m%dT%H%M%SZ}"
+        self._store.close()  # which takes its journal in
+        aside = []
+        for name in (self._node.database.name, f"{self._node.database.name}-wal",
+                     f"{self._node.database.name}-shm", "VERSION"):  # fmt: skip
+            if (data / name).exists():
+                kept = data / f"{name}.before-rebuild-{mark}"
+                os.rename(data / name, kept)
+                aside.append(kept.name)
+        fsync_directory(data)
+        rename_durably(self._store.path, self._node.database)
+        self._done.aside = tuple(aside)
+
+
+def _text(micros: int | None) -> str | None:
+    return None if micros is None else to_text(from_micros(micros))
