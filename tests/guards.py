@@ -24,7 +24,8 @@ import structlog
 import zmq
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-OF_PYTEST = "PYTEST_"  # PYTEST_CURRENT_TEST changes while a test runs
+# The first is pytest's own note of where it is; hardware.frames sets the other once a process.
+MAY_CHANGE = ("PYTEST_", "OPENCV_FFMPEG_LOGLEVEL")
 _opened: list[tuple[zmq.Context[Any], str]] = []
 
 
@@ -78,7 +79,7 @@ def _environment_stays() -> Iterator[None]:
 
 
 def _environment() -> dict[str, str]:
-    return {name: text for name, text in os.environ.items() if not name.startswith(OF_PYTEST)}
+    return {name: text for name, text in os.environ.items() if not name.startswith(MAY_CHANGE)}
 
 
 def pytest_configure() -> None:

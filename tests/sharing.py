@@ -88,8 +88,8 @@ def _definition(item: pytest.Item) -> Any:
     """Return pytest's definition of our `stack` if a test uses it; others have one of their own."""
     if not isinstance(item, pytest.Function):
         return None
-    definitions = item._fixtureinfo.name2fixturedefs.get("stack", ())
-    return next((one for one in definitions if one.func.__module__ == __name__), None)
+    *_, used = item._fixtureinfo.name2fixturedefs.get("stack", (None,))  # the nearest is used
+    return used if used is not None and used.func.__module__ == __name__ else None
 
 
 def _shares(item: pytest.Item | None) -> bool:
