@@ -1,16 +1,13 @@
 """The SQL of holds: nothing that a standing hold covers is disposed of.
 
-A hold is released only by the authority that placed it. What it covers is resolved at each pass
-of disposal, over the time that the pass looks at, so a session that comes later is covered too and
-a person's hold costs the sessions of that time, not of all time.
+A hold is released only by the authority that placed it. What it covers is resolved anew whenever
+something is about to go, so a session that comes later is covered too.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -28,6 +25,13 @@ session, whatever the configuration says now or said then."""
 UNKNOWN_SESSION = timedelta(days=1)
 """How long a session may have been open that is not in this database (a rebuilt one, another
 node's): its id tells when it began."""
+READ_AT_ONCE = 100_000
+"""Records of the log that are looked through in one transaction for a person's sessions."""
+_PERSON_AT = {
+    "session.opened": "$.payload.claim.person_ref",
+    "session.proxy": "$.payload.purchaser_ref",
+    "session.prescription": "$.payload.patient_ref",
+}
 Released = Literal["released", "unknown", "other_authority"]
 
 
@@ -138,34 +142,75 @@ def check_scope(hold: Hold) -> None:
 # -- what they cover ------------------------------------------------------------------------------
 
 
-def resolve(
-    connection: sqlite3.Connection, started_at: datetime, ended_at: datetime
-) -> list[HeldScope]:
-    """Return what the standing holds cover of a stretch of time."""
-    holds = standing(connection)
-    persons = {hold.person_ref for hold in holds if hold.person_ref is not None}
-    of_persons = _sessions_of(connection, persons, started_at, ended_at)
-    return [_scope(connection, hold, of_persons) for hold in holds]
+def read_on(connection: sqlite3.Connection) -> bool:
+    """Look for sessions of held persons in the next stretch of the log; True while there is more.
+
+    A person's sessions are found once and kept, so a pass of disposal costs what came since.
+    """
+    (size,) = connection.execute("SELECT size FROM frontier").fetchone()
+    more = False
+    for hold in standing(connection):
+        if hold.person_ref is not None:
+            more |= _read_on(connection, hold.hold, hold.person_ref, size)
+    return more
 
 
-def _scope(
-    connection: sqlite3.Connection, hold: Hold, of_persons: dict[str, list[str]]
-) -> HeldScope:
+def _read_on(connection: sqlite3.Connection, hold: str, person: str, size: int) -> bool:
+    row = connection.execute("SELECT read_to FROM held_persons WHERE hold = ?", (hold,)).fetchone()
+    first = 0 if row is None else int(row["read_to"])
+    end = min(size, first + READ_AT_ONCE)
+    if row is not None and end == first:
+        return False
+    for kind, path in _PERSON_AT.items():
+        connection.execute(
+            "INSERT OR IGNORE INTO held_sessions SELECT ?, session FROM log"
+            " WHERE kind = ? AND sequence >= ? AND sequence < ? AND session IS NOT NULL"
+            " AND CASE WHEN disposed_by IS NULL THEN"
+            " json_extract(CAST(bytes AS TEXT), ?) = ? ELSE 0 END",
+            (hold, kind, first, end, path, person),
+        )
+    connection.execute("INSERT OR REPLACE INTO held_persons VALUES (?, ?)", (hold, end))
+    return end < size
+
+
+def resolve(connection: sqlite3.Connection) -> list[HeldScope] | None:
+    """Return what the standing holds cover; None while a person's sessions are not all found
+    (`read_on`): until then nothing may go."""
+    (size,) = connection.execute("SELECT size FROM frontier").fetchone()
+    found = [_scope(connection, hold, size) for hold in standing(connection)]
+    scopes = [scope for scope in found if scope is not None]
+    return scopes if len(scopes) == len(found) else None
+
+
+def _scope(connection: sqlite3.Connection, hold: Hold, size: int) -> HeldScope | None:
     if hold.scope == "pharmacy":
         return HeldScope(hold.hold, everything=True)
     if hold.scope == "span":
         # check_scope saw to it that both are there.
         start, end = from_text(hold.started_at or ""), from_text(hold.ended_at or "")
         return HeldScope(hold.hold, spans=(HeldSpan(start, end, frozenset(hold.cameras)),))
-    if hold.scope == "person":
-        person = hold.person_ref or ""
-        sessions: Sequence[str] = of_persons.get(person, [])
-        persons = frozenset({person})
-    else:
-        sessions, persons = [hold.session or ""], frozenset()
+    if hold.scope == "session":
+        return _of_sessions(connection, hold.hold, [hold.session or ""], frozenset())
+    row = connection.execute(
+        "SELECT read_to FROM held_persons WHERE hold = ?", (hold.hold,)
+    ).fetchone()
+    if row is None or row["read_to"] < size:
+        return None
+    sessions = [
+        found[0]
+        for found in connection.execute(
+            "SELECT session FROM held_sessions WHERE hold = ?", (hold.hold,)
+        )
+    ]
+    return _of_sessions(connection, hold.hold, sessions, frozenset({hold.person_ref or ""}))
+
+
+def _of_sessions(
+    connection: sqlite3.Connection, hold: str, sessions: list[str], persons: frozenset[str]
+) -> HeldScope:
     spans = (_owed(connection, session) for session in sessions)
     return HeldScope(
-        hold.hold,
+        hold,
         sessions=frozenset(sessions),
         persons=persons,
         spans=tuple(span for span in spans if span is not None),
@@ -190,9 +235,8 @@ def _owed(connection: sqlite3.Connection, session: str) -> HeldSpan | None:
 
 def _born(session: str) -> HeldSpan | None:
     """Every id of ours is a UUIDv7, which begins with the milliseconds since the epoch."""
-    value = uuid.UUID(session)
     try:
-        began = EPOCH + timedelta(milliseconds=value.int >> 80)
+        began = EPOCH + timedelta(milliseconds=uuid.UUID(session).int >> 80)
         return HeldSpan(began - UNKNOWN_SESSION, began + UNKNOWN_SESSION, frozenset())
     except OverflowError:
         return None
@@ -204,37 +248,3 @@ def _last_event(connection: sqlite3.Connection, session: str) -> int:
         "SELECT max(occurred_at) FROM log WHERE session = ?", (session,)
     ).fetchone()
     return int(at or 0) + UNKNOWN_SESSION // timedelta(microseconds=1)
-
-
-def _sessions_of(
-    connection: sqlite3.Connection, persons: set[str], started_at: datetime, ended_at: datetime
-) -> dict[str, list[str]]:
-    """Return the sessions of each person that touch a stretch of time: claimed for or by them."""
-    found: dict[str, list[str]] = {}
-    if not persons:
-        return found
-    rows = connection.execute(
-        "SELECT id FROM sessions WHERE opened_at < ? AND (closed_at IS NULL OR closed_at > ?)",
-        (to_micros(ended_at + OWED_AROUND), to_micros(started_at - OWED_AROUND)),
-    ).fetchall()
-    for row in rows:
-        for person in persons_of(connection, row["id"]) & persons:
-            found.setdefault(person, []).append(row["id"])
-    return found
-
-
-def persons_of(connection: sqlite3.Connection, session: str) -> frozenset[str]:
-    """Return whom a session was claimed for and who collected, as far as its records stand."""
-    rows = connection.execute(
-        "SELECT kind, bytes FROM log WHERE session = ? AND disposed_by IS NULL"
-        " AND kind IN ('session.opened', 'session.proxy', 'session.prescription')",
-        (session,),
-    )
-    found: set[str] = set()
-    for row in rows:
-        payload = json.loads(row["bytes"])["payload"]
-        if row["kind"] == "session.opened":
-            found.add(payload["claim"]["person_ref"])
-        else:
-            found.add(payload.get("purchaser_ref") or payload["patient_ref"])
-    return frozenset(found)

@@ -8,7 +8,7 @@ import sqlite3
 from retention.policy import AdoptedPolicy
 from retention.records.canonical import canonical_bytes
 from retention.records.clock import from_micros, from_text, to_micros
-from retention.records.keeping import PolicyAdopted
+from retention.records.keeping import PolicyAdopted, RetentionPolicy
 from retention.store import trusted
 from retention.store.database import NodeStore, StoreError
 from retention.store.log import append
@@ -33,7 +33,7 @@ def adopt(store: NodeStore, connection: sqlite3.Connection, adopted: PolicyAdopt
         (policy.policy, policy.version),
     ).fetchone()
     if row is not None:
-        if PolicyAdopted.model_validate_json(row["body"]).policy != policy:
+        if RetentionPolicy.model_validate_json(row["body"]) != policy:
             raise PolicyConflict(policy.policy, policy.version)
         return False
     # Never earlier than what has surely passed: a policy that was adopted while the clock stood
@@ -42,7 +42,7 @@ def adopt(store: NodeStore, connection: sqlite3.Connection, adopted: PolicyAdopt
     connection.execute(
         "INSERT INTO policies VALUES (?, ?, ?, ?, ?)",
         (policy.policy, policy.version, to_micros(from_text(policy.effective_from)),
-         to_micros(adopted_at), canonical_bytes(adopted.model_dump(mode="json"))),
+         to_micros(adopted_at), canonical_bytes(policy.model_dump(mode="json"))),
     )  # fmt: skip
     append(store, connection, adopted)
     return True
@@ -53,7 +53,7 @@ def adopted(connection: sqlite3.Connection) -> list[AdoptedPolicy]:
     rows = connection.execute("SELECT body, adopted_at FROM policies ORDER BY adopted_at, rowid")
     return [
         AdoptedPolicy(
-            PolicyAdopted.model_validate_json(row["body"]).policy, from_micros(row["adopted_at"])
+            RetentionPolicy.model_validate_json(row["body"]), from_micros(row["adopted_at"])
         )
         for row in rows
     ]
