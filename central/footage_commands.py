@@ -5,16 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, select
 
+from central.commands import COMMANDS, store
 from central.config import FootageConfig
-from central.tables import CommandRow, table_of
-from retention.records.canonical import canonical_bytes
-from retention.records.clock import from_micros, to_micros, to_text
-from retention.records.signing import Context, Signer
-from retention.terms.commands import FootageCommand, SignedCommand
-
-COMMANDS = table_of(CommandRow)
+from retention.records.clock import from_micros, to_text
+from retention.records.signing import Signer
+from retention.terms.commands import FootageCommand
 
 
 def issue(
@@ -44,21 +41,7 @@ def issue(
         issued_at=to_text(from_micros(now)),
         expires_at=to_text(expires_at),
     )
-    signed = SignedCommand(command=command, signature=signer.sign(Context.COMMAND, command))
-    connection.execute(
-        insert(COMMANDS).values(
-            agency=session.agency,
-            pharmacy=session.pharmacy,
-            node=session.node,
-            command=command_id,
-            session=session.session,
-            actor=actor,
-            reason=reason,
-            body=canonical_bytes(signed.model_dump(mode="json")),
-            issued_at=now,
-            expires_at=to_micros(expires_at),
-        )
-    )
+    store(connection, session, command, signer, session=session.session)
     return command
 
 

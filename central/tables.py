@@ -1,8 +1,8 @@
 """Central's tables. Times are microseconds since the Unix epoch, UTC.
 
 `records` and `checkpoints` are evidence: rows are inserted and never updated or deleted.
-`sessions`, `steps`, `flags`, `gaps` and `coverage_days` are projections and can be made again from
-`records` at any time.
+`sessions`, `steps`, `flags`, `gaps`, `coverage_days` and everything named `node_…` are projections
+and can be made again from `records` at any time. `holds` and `policies` are what was decided here.
 Agency, pharmacy and node stand in every table about a node.
 """
 
@@ -201,13 +201,20 @@ class CoverageDay(Tenant, Base):
 
 
 class CommandRow(Tenant, Base):
-    """What central asked of a node, and how it ended."""
+    """What central asked of a node, and how it ended. `session` is that of a footage command;
+    `subject` is the hold, the policy's version or the audit that another command is about."""
 
     __tablename__ = "commands"
-    __table_args__ = (Index(None, "node", "concluded_at"), Index(None, "session"))
+    __table_args__ = (
+        Index(None, "node", "concluded_at"),
+        Index(None, "session"),
+        Index(None, "subject"),
+    )
     command: Mapped[str] = mapped_column(ID, primary_key=True)
     node: Mapped[str]
-    session: Mapped[str] = mapped_column(ID)
+    kind: Mapped[str] = mapped_column(default="footage")
+    session: Mapped[str | None] = mapped_column(ID)
+    subject: Mapped[str | None] = mapped_column(String(200))
     actor: Mapped[str] = mapped_column(String(200))
     reason: Mapped[str] = mapped_column(String(200))
     body: Mapped[bytes]
@@ -250,6 +257,163 @@ class CommandSegment(Tenant, Base):
     segment: Mapped[str] = mapped_column(ID, primary_key=True)
     node: Mapped[str]
     ordinal: Mapped[int]
+
+
+class Audit(Tenant, Base):
+    """A challenge to a node: prove `samples` of the `owed` committed leaves of the tree of
+    `tree_size`. Its answers are `audit_samples`, its end is in its command."""
+
+    __tablename__ = "audits"
+    __table_args__ = (Index(None, "pharmacy", "asked_at"), Index(None, "node", "asked_at"))
+    audit: Mapped[str] = mapped_column(ID, primary_key=True)
+    node: Mapped[str]
+    command: Mapped[str] = mapped_column(ID, unique=True)
+    tree_size: Mapped[int]
+    owed: Mapped[int]
+    samples: Mapped[int]
+    actor: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    asked_at: Mapped[int]
+    expires_at: Mapped[int]
+
+
+class AuditSample(Tenant, Base):
+    """One drawn leaf and the first judgement of what its node showed; nothing was shown in time
+    while `verdict` is missing. Camera and time are what its own record says."""
+
+    __tablename__ = "audit_samples"
+    audit: Mapped[str] = mapped_column(ID, primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    node: Mapped[str]
+    leaf: Mapped[int]
+    chunk: Mapped[int]
+    verdict: Mapped[str | None]
+    cause: Mapped[str | None]
+    camera: Mapped[str | None]
+    started_at: Mapped[int | None]
+    ended_at: Mapped[int | None]
+    answered_at: Mapped[int | None]
+
+
+class HoldRow(Tenant, Base):
+    """A hold that every node of a pharmacy owes until it is released; `taken_from` names the
+    replaced node on which an inspector had placed it."""
+
+    __tablename__ = "holds"
+    __table_args__ = (Index(None, "pharmacy", "released_at"),)
+    hold: Mapped[str] = mapped_column(ID, primary_key=True)
+    scope: Mapped[str]
+    body: Mapped[bytes]
+    actor: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    placed_at: Mapped[int]
+    taken_from: Mapped[str | None]
+    released_at: Mapped[int | None]
+    released_by: Mapped[str | None] = mapped_column(String(200))
+    release_reason: Mapped[str | None] = mapped_column(String(200))
+
+
+class PolicyRow(Tenant, Base):
+    """A version of a retention policy that every node of a pharmacy has to adopt; it is never
+    taken back, a later version replaces it."""
+
+    __tablename__ = "policies"
+    agency: Mapped[str] = mapped_column(CODE, primary_key=True)
+    pharmacy: Mapped[str] = mapped_column(CODE, primary_key=True)
+    policy: Mapped[str] = mapped_column(CODE, primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    effective_from: Mapped[int]
+    body: Mapped[bytes]
+    actor: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    decided_at: Mapped[int]
+    taken_from: Mapped[str | None]
+
+
+class NodeHold(Tenant, Base):
+    """A hold that a node says it took up, and whether it was released there."""
+
+    __tablename__ = "node_holds"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    hold: Mapped[str] = mapped_column(ID, primary_key=True)
+    authority: Mapped[str]
+    body: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    sequence: Mapped[int]
+    placed_at: Mapped[int]
+    released_at: Mapped[int | None]
+    released_sequence: Mapped[int | None]
+
+
+class NodePolicy(Tenant, Base):
+    """A policy that a node says it adopted."""
+
+    __tablename__ = "node_policies"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    policy: Mapped[str] = mapped_column(CODE, primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True)
+    authority: Mapped[str]
+    body: Mapped[str] = mapped_column(Text)
+    author: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    sequence: Mapped[int]
+    adopted_at: Mapped[int]
+
+
+class NodeAlarm(Tenant, Base):
+    """The last time an alarm of a node was raised about something; open until `cleared_at`."""
+
+    __tablename__ = "node_alarms"
+    __table_args__ = (Index(None, "cleared_at"),)
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    alarm: Mapped[str] = mapped_column(CODE, primary_key=True)
+    subject: Mapped[str] = mapped_column(CODE, primary_key=True)
+    detail: Mapped[str] = mapped_column(String(200))
+    since: Mapped[int]
+    sequence: Mapped[int]
+    cleared_at: Mapped[int | None]
+
+
+class NodeBreach(Tenant, Base):
+    """A floor that a node says it cannot keep over a span, as it last told of it."""
+
+    __tablename__ = "node_breaches"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    breach: Mapped[str] = mapped_column(ID, primary_key=True)
+    stage: Mapped[str]
+    camera: Mapped[str | None]
+    started_at: Mapped[int]
+    ended_at: Mapped[int | None]
+    cause: Mapped[str]
+    detail: Mapped[str] = mapped_column(String(200))
+    sequence: Mapped[int]
+    told_at: Mapped[int]
+
+
+class NodeClosure(Tenant, Base):
+    """A span that a pharmacy said beforehand it is closed."""
+
+    __tablename__ = "node_closures"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    closure: Mapped[str] = mapped_column(ID, primary_key=True)
+    kind: Mapped[str]
+    started_at: Mapped[int]
+    ended_at: Mapped[int]
+    author: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(200))
+    sequence: Mapped[int]
+    cancelled_at: Mapped[int | None]
+
+
+class NodeOpening(Tenant, Base):
+    """The weekly opening hours of a pharmacy from a moment on, Monday first, as JSON."""
+
+    __tablename__ = "node_openings"
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    effective_from: Mapped[int] = mapped_column(primary_key=True)
+    hours: Mapped[str] = mapped_column(Text)
+    sequence: Mapped[int]
 
 
 class Access(Base):

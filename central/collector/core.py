@@ -15,9 +15,11 @@ from datetime import timedelta
 import structlog
 from sqlalchemy import Connection, select, update
 
+from central import standing
 from central.collector.checkpoints import CheckpointRejected, accept_checkpoint
 from central.collector.footage import FootageDesk
 from central.collector.ingest import read_batch, store_batch
+from central.collector.proofs import take_proof
 from central.collector.reading import ReadRecord
 from central.collector.values import (
     NODES,
@@ -30,6 +32,7 @@ from central.database import Database
 from central.incidents import note_incident
 from retention.records.clock import Clock, to_micros
 from retention.records.fields import Frozen
+from retention.records.ids import IdSource, SystemIds
 from retention.records.signing import Signer
 from retention.terms import wire
 
@@ -76,10 +79,15 @@ class Collector:
     """Answers nodes. Holds no state that a restart may not lose."""
 
     def __init__(
-        self, database: Database, signer: Signer, clock: Clock, footage: FootageDesk
+        self,
+        database: Database,
+        signer: Signer,
+        clock: Clock,
+        footage: FootageDesk,
+        ids: IdSource | None = None,
     ) -> None:
         self._database, self._signer, self._clock = database, signer, clock
-        self._footage = footage
+        self._footage, self._ids = footage, ids or SystemIds()
         self._routes: dict[str, bytes] = {}  # node -> connection of its commands process
         self._delivered: set[tuple[bytes, str]] = set()
         self._short_hellos: dict[str, _ShortHello] = {}
@@ -176,6 +184,8 @@ class Collector:
                 return [self._footage.offer(connection, node, header, blobs, now)]
             case wire.SegmentChunk():
                 return [self._footage.chunk(connection, node, header, blobs[0], now)]
+            case wire.Proof():
+                return [take_proof(connection, node, header, blobs, now)]
             case wire.CommandDone():
                 self._footage.done(connection, node, header, now)
                 return []
@@ -204,6 +214,8 @@ class Collector:
             if before is not None:
                 self.forget(before)
             self._routes[node.node] = route
+            standing.take_over(connection, node.agency, node.pharmacy)
+        standing.issue_due(connection, node, self._signer, self._ids, now)
         commands = self._footage.open_commands(connection, (node.node,), now)
         self._delivered.update((route, command) for _, command, _ in commands)
         return [welcome, *(wire.decode(frames, wire.TO_NODE).header for _, _, frames in commands)]

@@ -139,6 +139,9 @@ class FootageDesk:
         self, connection: Connection, node: NodeState, done: wire.CommandDone, now: int
     ) -> None:
         """Conclude a command as the node says; `sent` only if that many segments were accepted."""
+        if rows.kind_of(connection, node, done.command) != "footage":
+            rows.conclude(connection, node, done, done.outcome, done.reason, now)
+            return
         accepted = rows.count_accepted(connection, node, done.command)
         outcome, detail = done.outcome, done.reason
         if outcome == "sent" and not 0 < accepted == done.segments:

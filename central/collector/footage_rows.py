@@ -22,14 +22,14 @@ def open_commands(
 ) -> list[tuple[str, str, SignedCommand]]:
     """Return (node, command id, command) of every command that still wants an answer.
 
-    A node that never told its cameras is not asked yet: what it offered would be refused as of a
-    camera that nobody calls simulated, and the command would be over.
+    A node that never told its cameras is not asked for footage yet: what it offered would be
+    refused as of a camera that nobody calls simulated, and the command would be over.
     """
     rows = connection.execute(
         select(COMMANDS.c.node, COMMANDS.c.command, COMMANDS.c.body)
         .join(NODES, NODES.c.node == COMMANDS.c.node)
         .where(
-            NODES.c.status.is_not(None),
+            NODES.c.status.is_not(None) | (COMMANDS.c.kind != "footage"),
             COMMANDS.c.node.in_(nodes),
             COMMANDS.c.concluded_at.is_(None),
             COMMANDS.c.expires_at > now,
@@ -84,6 +84,14 @@ def conclude(
         )
         .values(outcome=outcome, detail=detail, segments_offered=done.segments, concluded_at=now)
     )
+
+
+def kind_of(connection: Connection, node: NodeState, command: str) -> str | None:
+    """Return what kind of command this is, if it is one of this node."""
+    found: str | None = connection.execute(
+        select(COMMANDS.c.kind).where(COMMANDS.c.command == command, COMMANDS.c.node == node.node)
+    ).scalar_one_or_none()
+    return found
 
 
 def count_accepted(connection: Connection, node: NodeState, command: str) -> int:

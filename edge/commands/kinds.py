@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edge.commands.challenge import ChallengeJob
 from edge.commands.footage import FootageJob
-from edge.commands.jobs import CommandRefused, Job, JobTools
+from edge.commands.jobs import Job, JobTools
+from edge.commands.standing import StandingJob
 from retention.terms.commands import AnyCommand, ChallengeCommand, FootageCommand
 
 
@@ -16,4 +17,4 @@ def job_of(tools: JobTools, command: AnyCommand) -> Job:
         case ChallengeCommand():
             return ChallengeJob(tools, command)
         case _:
-            raise CommandRefused("NOT_SUPPORTED")
+            return StandingJob(tools, command)

@@ -45,7 +45,7 @@ def run(context: ProcessContext) -> None:
         store=store,
         log=StoreLog(store, context.config.keys().signer()),
         seal=recorders.seal,
-        locate=lambda placed: context.config.footage_root / placed.path,
+        locate=context.config.volumes(store).path_of,
         signing_key=bytes.fromhex(central.signing_key),
     )
     connection = Connection(zmq_context, context.config, central)
@@ -140,7 +140,6 @@ class Commands:
             return
         try:
             check_command(self._tools, signed)
-            job = job_of(self._tools, command)
         except CommandRefused as exc:
             log.error("command_refused", command=command.command, reason=exc.reason)
             refusal = uplink.Conclusion("refused", 0, exc.reason)
@@ -151,6 +150,7 @@ class Commands:
         if known is not None:
             self._send(done_frames(command.command, known))
             return
+        job = job_of(self._tools, command)
         try:
             job.check()
         except CommandRefused as exc:

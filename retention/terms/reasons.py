@@ -188,6 +188,24 @@ REASONS: tuple[Reason, ...] = (
     Reason("FOOTAGE_BROKEN", "这段录像未通过校验，不予播放",
            "This footage failed its check and is not played",
            "请查看校验结果并报告管理员", "See what the check found and tell the administrator"),
+    # keeping
+    Reason("AUDIT_UNKNOWN", "没有这次抽查", "No such audit", "请返回留存页",
+           "Go back to the retention page"),
+    Reason("AUDIT_UNDER_WAY", "这一节点正在接受抽查", "An audit of this node is under way",
+           "请等它结束", "Wait until it ends"),
+    Reason("NOTHING_TO_PROVE", "这一节点还没有留存可供抽查",
+           "This node has nothing to prove yet", "请等节点录像并连上中心后再试",
+           "Try again once it has recorded and reached central"),
+    Reason("HOLD_UNKNOWN", "没有这项封存", "No such hold", "请返回留存页",
+           "Go back to the retention page"),
+    Reason("HOLD_REFUSED", "封存的范围不对", "The scope of the hold is not right",
+           "请检查起止时间、摄像头和药店", "Check the times, the cameras and the pharmacy"),
+    Reason("POLICY_REFUSED", "留存政策不合规定", "The retention policy is not allowed",
+           "期限只能比法定更长", "A term can only be longer than the law's"),
+    Reason("PHARMACY_UNKNOWN", "没有这家药店的节点", "No node of this pharmacy is enrolled",
+           "请检查药店编号", "Check the pharmacy's id"),
+    Reason("REASON_NEEDED", "请填写理由", "A reason is needed", "请填写理由后再提交",
+           "Give a reason, then try again"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Reason] = {reason.code: reason for reason in REASONS}

@@ -40,7 +40,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 def seal(rig: Rig, started_at: int, ended_at: int) -> str:
     segment = SystemIds().new()
-    rig.edge.footage_root.mkdir(exist_ok=True)
+    rig.edge.volumes(rig.store).open()
     (rig.edge.footage_root / f"{segment}.mp4").write_bytes(CONTENT)
     payload = SegmentSealed(
         segment=segment,
