@@ -109,12 +109,15 @@ def untold_gaps(connection: sqlite3.Connection) -> list[FullGap]:
 
 
 def untold_incidents(connection: sqlite3.Connection) -> list[tuple[Cause, str]]:
-    """Return the incidents of lost and changed footage that no breach tells of, by file."""
+    """Return the incidents of footage that is lost, changed or cannot be read, of which no breach
+    tells, by file; each file once for each cause."""
     rows = connection.execute(
-        "SELECT lower(incident), subject FROM incidents"
-        " WHERE incident IN ('FOOTAGE_MISSING', 'FOOTAGE_CHANGED') AND NOT EXISTS (SELECT 1 FROM"
-        " breaches WHERE breaches.subject = incidents.subject"
-        " AND breaches.cause = lower(incidents.incident)) ORDER BY found_at, subject"
+        "SELECT DISTINCT CASE incident WHEN 'FOOTAGE_CHANGED' THEN 'footage_changed'"
+        " ELSE 'footage_missing' END AS cause, subject FROM incidents WHERE incident IN"
+        " ('FOOTAGE_MISSING', 'FOOTAGE_CHANGED', 'UNREADABLE_FILE') AND NOT EXISTS (SELECT 1 FROM"
+        " breaches WHERE breaches.subject = incidents.subject AND breaches.cause ="
+        " CASE incident WHEN 'FOOTAGE_CHANGED' THEN 'footage_changed' ELSE 'footage_missing' END)"
+        " ORDER BY found_at, subject"
     )
     return [(cast(Cause, row[0]), row[1]) for row in rows]
 
