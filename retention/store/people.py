@@ -132,6 +132,36 @@ def withdraw_consent(
     return erased
 
 
+def any_expired(connection: sqlite3.Connection, now: datetime, made_before: datetime) -> bool:
+    """Tell whether `erase_expired` would find anything."""
+    row = connection.execute(
+        "SELECT 1 FROM reference_templates WHERE expires_at <= ? OR enrolled_at <= ? LIMIT 1",
+        (to_micros(now), to_micros(made_before)),
+    ).fetchone()
+    return row is not None
+
+
+def erase_expired(
+    store: NodeStore, connection: sqlite3.Connection, now: datetime, made_before: datetime
+) -> int:
+    """Delete the references that expired, or were enrolled before a moment, and record each.
+
+    Overwrites what it deletes. Call `fold_wal` after the transaction is committed.
+    """
+    connection.execute("PRAGMA secure_delete = ON")
+    rows = connection.execute(
+        "DELETE FROM reference_templates WHERE expires_at <= ? OR enrolled_at <= ?"
+        " RETURNING id, person_ref",
+        (to_micros(now), to_micros(made_before)),
+    ).fetchall()
+    for row in sorted(rows, key=lambda row: str(row["id"])):
+        payload = ReferenceErased(
+            reference=row["id"], person_ref=row["person_ref"], cause="expired"
+        )
+        append(store, connection, payload)
+    return len(rows)
+
+
 def fold_wal(store: NodeStore) -> bool:
     """Fold the write-ahead log into the database and empty it; say whether all of it went.
 
