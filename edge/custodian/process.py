@@ -1,34 +1,43 @@
-"""The custodian: coverage of closed sessions, and a sweep over the footage root every hour.
+"""The custodian: coverage of closed sessions, a sweep over the footage root every hour, and the
+duties of keeping (`duties_of` lists them all).
 
-It deletes nothing. A session's coverage is recorded once, when its post-roll is over and every
-camera's footage of it is sealed or explained; recorders are asked to seal for it, and after two
-segment lengths it is recorded as it stands.
+Only disposal deletes, and only what `retention.policy` lets go. A session's coverage is recorded
+once, when its post-roll is over and every camera's footage of it is sealed or explained; recorders
+are asked to seal for it, and after two segment lengths it is recorded as it stands.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from collections.abc import Callable
 
 import structlog
 import zmq
 
 from edge.config import EdgeConfig
+from edge.custodian.capacity import CapacityWatch
 from edge.custodian.coverage import cover, owed_span, unsettled
+from edge.custodian.duties import Duty, Rota
+from edge.custodian.keeping import Keeping
+from edge.custodian.opening import ClosedSales, adopt_hours
+from edge.custodian.silence import watch_silence
 from edge.process import ProcessContext
 from edge.processes import recorder_lock
 from edge.recorder.places import Places
-from retention.durable import FileLock, HeldElsewhere
-from retention.footage.layout import FootageError
-from retention.footage.sink import DirectorySyncFailed
+from retention.durable import FileLock
 from retention.footage.sweep import sweep
+from retention.footage.volumes import Volumes
 from retention.records.clock import to_micros
+from retention.scrub import Scrub
 from retention.store import footage
-from retention.store.database import NodeStore, StoreError
+from retention.store.database import NodeStore
 
 STEP_SECONDS = 0.5
 SWEEP_SECONDS, SWEEP_AGAIN_SECONDS = 3600.0, 60.0
 FIRST_SWEEP_SECONDS = 5.0  # A fresh volume is named by the first recorder.
 ASK_AGAIN_SECONDS = 2.0
+LOOK_SECONDS, TIME_SECONDS, HOURS_SECONDS = 2.0, 60.0, 86_400.0
+DISPOSAL_SECONDS = 6 * 3600.0  # One summary a camera and pass travels to central.
+FIRST_DISPOSAL_SECONDS = 30.0
 LOCK_WAIT_SECONDS = 10.0
 
 log = structlog.get_logger()
@@ -132,6 +141,43 @@ class Custodian:
             self._asker.ask(camera)
 
 
+def duties_of(
+    context: ProcessContext, store: NodeStore, volumes: Volumes, custodian: Custodian
+) -> tuple[Duty, ...]:
+    """Return what the custodian does: name, deed, seconds between, and before the first time."""
+    config, beat = context.config, context.beat
+    keeping = Keeping(config, store, volumes, beat)
+    room = CapacityWatch(config, store, volumes)
+    sales = ClosedSales(store)
+    scrub = Scrub(store, volumes, config.retention.scrub_bytes_per_second)
+
+    def unasked(act: Callable[[], object]) -> Callable[[], None]:
+        def acted() -> None:
+            act()
+
+        return acted
+
+    return (
+        Duty("hours", unasked(lambda: adopt_hours(store, config)), HOURS_SECONDS),
+        Duty("time", keeping.advance_time, TIME_SECONDS),
+        Duty("coverage", unasked(custodian.step), STEP_SECONDS),
+        Duty("silence", lambda: watch_silence(store, config), LOOK_SECONDS),
+        Duty("sales", unasked(sales.step), LOOK_SECONDS),
+        Duty("erasure", keeping.erase, TIME_SECONDS),
+        Duty("room", room.step, STEP_SECONDS, FIRST_SWEEP_SECONDS),
+        Duty(
+            "sweep",
+            lambda: custodian.sweep(context),
+            SWEEP_SECONDS,
+            FIRST_SWEEP_SECONDS,
+            SWEEP_AGAIN_SECONDS,
+        ),
+        Duty("disposal", keeping.dispose_footage, DISPOSAL_SECONDS, FIRST_DISPOSAL_SECONDS, 60.0),
+        Duty("records", keeping.dispose_records, DISPOSAL_SECONDS, FIRST_DISPOSAL_SECONDS, 60.0),
+        Duty("scrub", unasked(lambda: scrub.step(beat)), STEP_SECONDS, FIRST_DISPOSAL_SECONDS),
+    )
+
+
 def run(context: ProcessContext) -> None:
     """Run the custodian until asked to stop."""
     lock = FileLock(
@@ -139,23 +185,14 @@ def run(context: ProcessContext) -> None:
     )
     store = context.config.open_store()
     asker = SealAsker(context.config)
+    volumes = context.config.volumes(store)
     custodian = Custodian(context.config, store, asker)
-    sweep_in = FIRST_SWEEP_SECONDS
     try:
+        rota = Rota(duties_of(context, store, volumes, custodian), store.clock)
         while not context.stop.is_set():
             context.beat()
-            try:
-                custodian.step()
-                if sweep_in <= 0:
-                    sweep_in = SWEEP_AGAIN_SECONDS  # unless it comes to its end
-                    custodian.sweep(context)
-                    sweep_in = SWEEP_SECONDS
-            except DirectorySyncFailed:
-                raise
-            except (HeldElsewhere, StoreError, FootageError, OSError, sqlite3.Error) as exc:
-                log.error("custodian_waits", reason=str(exc))
+            rota.step(context.beat)
             context.stop.wait(STEP_SECONDS)
-            sweep_in -= STEP_SECONDS
     finally:
         asker.close()
         store.close()

@@ -1,0 +1,84 @@
+"""Retention on a node: trusted time, erasure of face material, disposal of what is owed no longer.
+
+Wiring only: the rules are in `retention.policy`, the deeds in `retention.disposal`,
+`retention.record_disposal` and `retention.erasure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from edge.config import EdgeConfig
+from retention.disposal import dispose_due
+from retention.erasure import erase_due
+from retention.footage.volumes import Volumes
+from retention.record_disposal import dispose_records
+from retention.records.clock import ClockState, to_micros
+from retention.store import trusted
+from retention.store.alarms import Alarm, clear_alarm, is_open, raise_alarm
+from retention.store.database import NodeStore
+
+SEGMENTS_AT_ONCE, RECORDS_AT_ONCE = 256, 1000
+"""So much in one step, so that the other duties do not wait long."""
+AT_ONCE = 0.0
+SUBJECT = "node"
+
+log = structlog.get_logger()
+
+
+class Keeping:
+    """Each method is one duty; it returns when it wants to go on, None for its usual time."""
+
+    def __init__(
+        self, config: EdgeConfig, store: NodeStore, volumes: Volumes, beat: Callable[[], None]
+    ) -> None:
+        self._store, self._volumes, self._beat = store, volumes, beat
+        self._central = config.central is not None
+
+    def advance_time(self) -> None:
+        """Write down how far time has surely come, and tell when the clock is in doubt."""
+        store = self._store
+        with store.write() as connection:
+            seen_at = trusted.newest_seen_at(connection)
+            if seen_at is not None or not self._central:
+                trusted.advance(store, connection, seen_at)
+            state = trusted.clock_state(connection, store.clock, seen_at)
+            in_doubt = state is not ClockState.STEADY
+            if in_doubt == is_open(connection, Alarm.CLOCK_JUMPED, SUBJECT):
+                return
+            if in_doubt:
+                detail = "时钟不可信，暂停处置 / the clock is in doubt, nothing is disposed of"
+                now = to_micros(store.clock.now())
+                raise_alarm(store, connection, Alarm.CLOCK_JUMPED, SUBJECT, detail, now)
+            else:
+                clear_alarm(store, connection, Alarm.CLOCK_JUMPED, SUBJECT)
+
+    def erase(self) -> None:
+        """Erase face material whose end has come."""
+        erased = erase_due(self._store)
+        if erased:
+            log.info("references_erased", erased=erased)
+
+    def dispose_footage(self) -> float | None:
+        """Dispose of footage that is due, some at a time."""
+        done = dispose_due(
+            self._store, self._volumes, SEGMENTS_AT_ONCE, self._beat, central=self._central
+        )
+        if done.segments or done.incidents or done.unreachable:
+            log.info(
+                "footage_disposed",
+                segments=done.segments,
+                bytes=done.bytes,
+                incidents=done.incidents,
+                unreachable=done.unreachable,
+            )
+        return AT_ONCE if done.more else None
+
+    def dispose_records(self) -> float | None:
+        """Dispose of records that are due, some at a time."""
+        done = dispose_records(self._store, RECORDS_AT_ONCE, self._beat, central=self._central)
+        if done.total:
+            log.info("records_disposed", **done.records)
+        return AT_ONCE if done.more else None
