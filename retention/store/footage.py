@@ -383,8 +383,8 @@ def summarised_until(connection: sqlite3.Connection, camera: str) -> int | None:
     """Return the end of the camera's last `coverage.summarised` span."""
     row = connection.execute(
         "SELECT json_extract(CAST(bytes AS TEXT), '$.payload.ended_at') FROM log"
-        " WHERE kind = 'coverage.summarised'"
-        " AND json_extract(CAST(bytes AS TEXT), '$.payload.camera') = ?"
+        " WHERE kind = 'coverage.summarised' AND CASE WHEN disposed_by IS NULL"
+        " THEN json_extract(CAST(bytes AS TEXT), '$.payload.camera') = ? ELSE 0 END"
         " ORDER BY sequence DESC LIMIT 1",
         (camera,),
     ).fetchone()
