@@ -323,5 +323,5 @@ def all_rows(store) -> list[footage.SegmentRow]:
 
 
 def test_identity_of_a_segment_does_not_name_its_volume():
-    """A file may be moved to a larger disk by hand and the index rebuilt: nothing inside changes."""
+    """A file may be moved to a larger disk and the index rebuilt: nothing inside it changes."""
     assert "volume" not in SegmentIdentity.model_fields
