@@ -47,14 +47,33 @@ class CentralConfig(Frozen):
 
 
 class CameraConfig(Frozen):
-    """[[cameras]]: one RTSP camera. Footage of a `simulated` one may leave the node."""
+    """[[cameras]]: one camera, over RTSP or USB (V4L2), or a film. Footage of a `simulated` one may
+    leave the node. `sub_url` is its second stream, to look at instead of the recorded one;
+    `encode_*` are what a USB camera is encoded to."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
     scene_role: SceneRole
-    url: Annotated[str, Field(pattern=r"^rtsps?://.+")]
+    url: Annotated[str, Field(pattern=r"^(rtsps?://.+|v4l2:///dev/.+|file:///.+)")]
+    sub_url: Annotated[str, Field(pattern=r"^(rtsps?://.+|file:///.+)")] | None = None
     transport: Literal["tcp", "udp"] = "tcp"
     timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 5.0
+    encode_bits_per_second: Annotated[int, Field(ge=100_000, le=50_000_000)] = 2_000_000
+    encode_width: Annotated[int, Field(ge=160, le=3840, multiple_of=2)] = 1280
+    encode_height: Annotated[int, Field(ge=120, le=2160, multiple_of=2)] = 720
+    encode_fps: Annotated[float, Field(ge=1, le=60)] = 15.0
     simulated: bool = False
+
+    @model_validator(mode="after")
+    def _films_are_simulated(self) -> Self:
+        films = [url for url in (self.url, self.sub_url) if url and url.startswith("file://")]
+        if films and not self.simulated:
+            raise ValueError(f"camera {self.id!r}: a film (file://) needs simulated = true")
+        return self
+
+    @property
+    def is_usb(self) -> bool:
+        """Tell whether the camera can be read by one process only, its recorder."""
+        return self.url.startswith("v4l2://")
 
 
 class VolumeConfig(Frozen):
@@ -171,6 +190,11 @@ class EdgeConfig(Frozen):
         if self.verification.camera not in ids:
             raise ValueError(
                 f"verification.camera {self.verification.camera!r} is none of {', '.join(ids)}"
+            )
+        if self.camera(self.verification.camera).is_usb:
+            raise ValueError(
+                f"verification.camera {self.verification.camera!r} is a USB camera, which only its"
+                " recorder can read; name an RTSP camera"
             )
         return self
 

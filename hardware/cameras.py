@@ -15,13 +15,20 @@ from hardware.errors import (
     without_credentials,
 )
 from hardware.frames import CapturedFrame, FrameSource, OpenCvFrames
-from hardware.packets import PacketSource, ReceivedPacket, RtspPackets, open_packets
+from hardware.packets import (
+    EncodePlan,
+    PacketSource,
+    ReceivedPacket,
+    RtspPackets,
+    open_packets,
+)
 
 __all__ = [
     "ALLOWED_CODECS",
     "CameraEnded",
     "CameraUnavailable",
     "CapturedFrame",
+    "EncodePlan",
     "FrameSource",
     "HardwareError",
     "OpenCvFrames",

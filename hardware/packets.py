@@ -1,12 +1,15 @@
 """Compressed packets from a camera, to be recorded as they are.
 
-``RtspPackets`` (PyAV) hands on what the camera sent, undecoded. A camera's address may hold
-its password: errors carry the address without it, and FFmpeg's own log is switched off here.
-Without OpenCV and numpy, so that a recorder process stays small.
+``open_packets`` knows three kinds of address: ``rtsp(s)://`` (what the camera sent, undecoded),
+``v4l2:///dev/…`` (a USB camera, encoded here) and ``file:///…`` (a film played as if it were a
+camera, for demo and tests). A camera's address may hold its password: errors carry the address
+without it, and FFmpeg's own log is switched off here. OpenCV and numpy are loaded for USB cameras
+only, so that a recorder process stays small.
 """
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +32,16 @@ Transport = Literal["tcp", "udp"]
 # Enough to see the parameter sets and one key picture; FFmpeg would look for five seconds.
 _ANALYSE_MICROSECONDS = 500_000
 _MOST_HELD = 8
+
+
+@dataclass(frozen=True, slots=True)
+class EncodePlan:
+    """What a camera that sends no compressed video is encoded to (H.264)."""
+
+    width: int = 1280
+    height: int = 720
+    frames_per_second: float = 15.0
+    bits_per_second: int = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +149,36 @@ def _with_first_times(received: Iterator[ReceivedPacket]) -> Iterator[ReceivedPa
 
 
 def open_packets(
-    url: str, *, transport: Transport = "tcp", timeout_seconds: float = 5.0
-) -> RtspPackets:
+    url: str,
+    *,
+    transport: Transport = "tcp",
+    timeout_seconds: float = 5.0,
+    encode: EncodePlan | None = None,
+) -> PacketSource:
     """Open a camera for its packets.
 
-    ``timeout_seconds`` bounds opening, and later the longest silence. Raises
-    ``CameraUnavailable`` and ``UnsupportedCodec``; neither shows the address's password.
+    ``timeout_seconds`` bounds opening, and later the longest silence. ``encode`` is for a USB
+    camera, ``transport`` for RTSP. Raises ``CameraUnavailable`` and ``UnsupportedCodec``; neither
+    shows the address's password.
     """
-    av.logging.set_level(None)
+    scheme = url.partition("://")[0]
+    if scheme in ("rtsp", "rtsps"):
+        return open_rtsp(url, transport=transport, timeout_seconds=timeout_seconds)
+    if scheme == "v4l2":
+        from hardware.v4l2 import open_v4l2  # OpenCV: only where such a camera is recorded
+
+        return open_v4l2(url, encode or EncodePlan(), timeout_seconds=timeout_seconds)
+    if scheme == "file":
+        from hardware.replay import open_film
+
+        return open_film(url)
+    raise CameraUnavailable(url, "the address is neither rtsp://, v4l2:// nor file://")
+
+
+def open_rtsp(
+    url: str, *, transport: Transport = "tcp", timeout_seconds: float = 5.0
+) -> RtspPackets:
+    """Open an RTSP camera. Raises as ``open_packets``."""
     options = {
         "rtsp_transport": transport,
         "timeout": str(round(timeout_seconds * 1_000_000)),
@@ -151,13 +186,20 @@ def open_packets(
         "fpsprobesize": "0",
         "allowed_media_types": "video",
     }
-    if not url.startswith(("rtsp://", "rtsps://")):
-        options = {}
+    container, stream = open_video(url, options, timeout_seconds)
+    return RtspPackets(url, container, stream)
+
+
+def open_video(
+    url: str, options: dict[str, str], timeout_seconds: float
+) -> tuple[InputContainer, VideoStream]:
+    """Open an address and find its video. Raises as ``open_packets``."""
+    av.logging.set_level(None)
     container: InputContainer | None = None
     reason: HardwareError | None = None
     try:
         container = av.open(url, options=options, timeout=(timeout_seconds, timeout_seconds))
-        return RtspPackets(url, container, _video(url, container))
+        return container, _video(url, container)
     except av.error.FFmpegError as exc:
         reason = _unavailable(url, exc)
     except HardwareError as exc:
@@ -166,6 +208,18 @@ def open_packets(
     if container is not None:
         container.close()
     raise reason
+
+
+def camera_time_us(packet: Packet[VideoStream]) -> int | None:
+    """Return the camera's own UTC of a picture, microseconds since 1970, if it told.
+
+    RTSP cameras tell it in RTCP sender reports (RFC 3550, 6.4.1); FFmpeg hands it on as side data
+    `prft` (AVProducerReferenceTime: int64 wall clock, int flags).
+    """
+    if not packet.has_sidedata("prft"):
+        return None
+    wall_clock_us: int = struct.unpack_from("=q", bytes(packet.get_sidedata("prft")))[0]
+    return wall_clock_us
 
 
 def _video(url: str, container: InputContainer) -> VideoStream:

@@ -7,6 +7,8 @@ get pictures of another, so a change ends the connection and the next one begins
 from __future__ import annotations
 
 LOOKED_AT_BYTES = 1024
+LENGTH_PREFIXED = b"\x01"
+"""How the parameter sets of a stream begin whose units have lengths before them (avcC, hvcC)."""
 _START = b"\x00\x00\x01"
 _H264_SPS, _HEVC_SPS = 7, 33
 

@@ -25,7 +25,7 @@ from edge.recorder.recording import Recording
 from edge.recorder.sockets import KeyPictures, SealRequests
 from edge.recorder.writer import StreamRefused
 from hardware.errors import CameraUnavailable, HardwareError, UnsupportedCodec
-from hardware.packets import PacketSource, open_packets
+from hardware.packets import EncodePlan, PacketSource, open_packets
 from retention.durable import FileLock
 from retention.footage.layout import FootageError
 from retention.footage.sink import DirectorySyncFailed
@@ -42,7 +42,20 @@ OpenSource = Callable[[CameraConfig], PacketSource]
 def open_camera(camera: CameraConfig) -> PacketSource:
     """Connect to a configured camera. Raises HardwareError."""
     return open_packets(
-        camera.url, transport=camera.transport, timeout_seconds=camera.timeout_seconds
+        camera.url,
+        transport=camera.transport,
+        timeout_seconds=camera.timeout_seconds,
+        encode=encode_plan(camera),
+    )
+
+
+def encode_plan(camera: CameraConfig) -> EncodePlan:
+    """Return what a USB camera is to be encoded to."""
+    return EncodePlan(
+        camera.encode_width,
+        camera.encode_height,
+        camera.encode_fps,
+        camera.encode_bits_per_second,
     )
 
 

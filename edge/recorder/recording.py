@@ -15,7 +15,12 @@ import structlog
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from edge.recorder.parameters import LOOKED_AT_BYTES, FormatChanged, parameter_set
+from edge.recorder.parameters import (
+    LENGTH_PREFIXED,
+    LOOKED_AT_BYTES,
+    FormatChanged,
+    parameter_set,
+)
 from edge.recorder.places import Places
 from edge.recorder.segmenter import MAX_WALL_JUMP_US, Before, Segmenter, Step
 from edge.recorder.writer import SegmentWriter
@@ -199,6 +204,8 @@ class Recording:
         self._beat()
 
     def _refuse_new_parameters(self, packet: Packet[VideoStream]) -> None:
+        if self._source is None or self._source.extradata[:1] == LENGTH_PREFIXED:
+            return  # A film: one format throughout, and its lengths can look like start codes.
         head = bytes(memoryview(packet)[:LOOKED_AT_BYTES])
         found = parameter_set(head, self._codec)
         if found is not None and self._parameters not in (None, found):

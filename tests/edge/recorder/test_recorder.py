@@ -287,13 +287,13 @@ def test_hours_are_summarised_while_the_camera_is_gone_and_when_a_segment_is_sea
             SystemClock, "now", lambda clock: looked(clock) + timedelta(hours=hours)
         )
 
-    def gone_for_two_hours() -> PacketSource:
-        later(2)
+    def gone_for_four_hours() -> PacketSource:
+        later(4)
         return gone()
 
-    node.run(film, gone_for_two_hours)
+    node.run(film, gone_for_four_hours)
     before = len(records(node, "coverage.summarised"))
-    assert before >= 4  # the film is older than two hours already
+    assert before >= 4  # the film is older than an hour already
     stop = threading.Event()
 
     def set_forward(number: int) -> None:
