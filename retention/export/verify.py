@@ -384,6 +384,8 @@ SEALED_SHAPE = {
     "started_at": str, "ended_at": str, "duration_ms": int, "bytes": int, "codec": str,
     "file_sha256": str, "chunk_root": str, "recovered": bool, "truncated_bytes": int,
 }  # fmt: skip
+GAP_SHAPE = {"gap": str, "camera": str, "scene_role": str, "started_at": str, "cause": str}
+CLOSED_SHAPE = {**GAP_SHAPE, "ended_at": str}
 PROOF_SHAPE = {"leaf_index": int, "path": [str]}
 
 
@@ -523,7 +525,8 @@ def _entries(raw: bytes, count: int) -> list[Entry]:
         begin = at + _CENTRAL.size
         name_raw = raw[begin : begin + head[10]]
         extra = raw[begin + head[10] : begin + head[10] + head[11]]
-        values = list(struct.unpack(f"<{len(extra) // 8}Q", extra[4 : 4 + len(extra) // 8 * 8]))
+        whole = max(len(extra) - 4, 0) // 8
+        values = struct.unpack_from(f"<{whole}Q", extra, 4) if whole else ()
         size, offset = head[8], head[16]
         if head[4] or head[3] & 1 or head[9] != head[8]:
             raise Refused("ARCHIVE_BROKEN", _shown(name_raw), "compressed or encrypted")
@@ -638,7 +641,7 @@ class Export:
         self._sealed: dict[str, Checked] = {}
         self._places: dict[str, int] = {}
         self._disposed: dict[str, int] = {}
-        self._gaps: list[Checked] = []
+        self._gaps: dict[str, Checked] = {}
         self._countersigned: list[tuple[int, str]] = []
 
     def examine(self) -> Report:
@@ -875,11 +878,13 @@ class Export:
             raise Refused("RECORD_NOT_PROVEN", subject, f"record {sequence}")
         kind, segment = record.get("kind"), str(payload.get("segment"))
         if kind == "segment.sealed":
-            self._sealed[segment], self._places[segment] = _sealed(payload, subject), sequence
+            self._sealed[segment] = _fitting(payload, SEALED_SHAPE, subject)
+            self._places[segment] = sequence
         elif kind == "segment.disposed":
             self._disposed[segment] = payload.get("sequence", -1)
         elif kind in ("gap.opened", "gap.closed"):
-            self._gaps.append(payload)
+            gap = _fitting(payload, GAP_SHAPE if kind == "gap.opened" else CLOSED_SHAPE, subject)
+            self._gaps[gap["gap"]] = gap  # its closing comes later and says more
         return sequence
 
     # (5) footage
@@ -931,33 +936,35 @@ class Export:
     # (6) order and holes
 
     def _check_order(self) -> None:
-        explained = [
-            (str(gap.get("camera")), str(gap.get("started_at")), str(gap.get("ended_at") or "9"))
-            for gap in self._gaps
-        ]
-        order = sorted(
-            self._sealed.values(),
-            key=lambda one: (one["camera"], one["started_at"]),
-        )
+        order = sorted(self._sealed.values(), key=lambda one: (one["camera"], one["started_at"]))
         for at in range(1, len(order)):
             before, after = order[at - 1], order[at]
-            if before["camera"] != after["camera"]:
+            camera = after["camera"]
+            if before["camera"] != camera:
                 continue
-            segment = after["segment"]
-            start, end = before["ended_at"], after["started_at"]
             ordinals = (before["ordinal"], after["ordinal"])
             if before["run"] == after["run"] and ordinals[1] != ordinals[0] + 1:
-                self.report.note("ORDINAL_MISSING", segment, f"{ordinals[0]} → {ordinals[1]}")
-            camera = after["camera"]
-            if _apart(start, end) > HOLE_MS and not any(
-                gap[0] == camera and gap[1] <= end and gap[2] >= start for gap in explained
-            ):
+                said = f"{ordinals[0]} → {ordinals[1]}"
+                self.report.note("ORDINAL_MISSING", after["segment"], said)
+            for start, end in self._unexplained(camera, before["ended_at"], after["started_at"]):
                 self.report.note("HOLE_UNEXPLAINED", camera, f"{start} – {end}")
 
+    def _unexplained(self, camera: str, start: str, end: str) -> Iterator[tuple[str, str]]:
+        """Yield what of a hole no gap covers. Moments are text of one form, in order as such."""
+        if _apart(start, end) <= HOLE_MS:
+            return
+        for gap in sorted(self._gaps.values(), key=lambda one: one["started_at"]):
+            if gap["camera"] == camera and gap["started_at"] < end:
+                if _apart(start, gap["started_at"]) > HOLE_MS:
+                    yield start, gap["started_at"]
+                start = max(start, gap.get("ended_at", end))
+        if _apart(start, end) > HOLE_MS:
+            yield start, end
 
-def _sealed(payload: Checked, subject: str) -> Checked:
+
+def _fitting(payload: Checked, shape: Any, subject: str) -> Checked:
     try:
-        return dict(shaped(payload, SEALED_SHAPE))
+        return dict(shaped(payload, shape))
     except ValueError as exc:
         raise Refused("RECORD_REFUSED", subject, str(exc)) from None
 

@@ -49,6 +49,7 @@ class Node:
     central: Ed25519Signer = field(default_factory=lambda: signer_of(2))
     sealed: list[SegmentSealed] = field(default_factory=list)
     session: str = ""
+    reason: str = "案件 12"
 
     @property
     def root(self) -> Path:
@@ -117,7 +118,7 @@ class Node:
         with_central: bool = True,
         beat: Callable[[str, int, int], None] = quiet,
     ) -> Made:
-        wanted = Wanted(span or self.span(), "inspector-1", "案件 12", self.folder / name, ROLLS)
+        wanted = Wanted(span or self.span(), "inspector-1", self.reason, self.folder / name, ROLLS)
         key = self.central.public_key if with_central else None
         return export(self.store, self.volumes(), self.signer, key, wanted, beat)
 
