@@ -23,6 +23,7 @@ from edge.recorder.parameters import (
 )
 from edge.recorder.places import Places
 from edge.recorder.segmenter import MAX_WALL_JUMP_US, Before, Segmenter, Step
+from edge.recorder.watchdog import Watchdog
 from edge.recorder.writer import SegmentWriter
 from hardware.packets import PacketSource, ReceivedPacket
 from retention.footage.layout import SegmentIdentity
@@ -58,6 +59,7 @@ class Recording:
         self._volume: Volume | None = None
         self._camera, self._scene_role = camera, scene_role
         self._segment_seconds = segment_seconds
+        self._watchdog = Watchdog(store, camera, segment_seconds)
         self._began_us = to_micros(store.clock.now())
         self._until_us: int | None = None
         self._before: Before | None = None
@@ -141,6 +143,7 @@ class Recording:
         packet, segmenter = received.packet, self._segmenter
         if segmenter is None or packet.dts is None:
             return
+        self._watchdog.arrived(received.received_monotonic_ns // 1000)
         if not packet.is_keyframe:
             step = segmenter.frame(packet.dts, received.received_monotonic_ns // 1000)
             if step is Step.WRITE and self._writer is not None:
@@ -170,6 +173,7 @@ class Recording:
         """Forget the connection, but not where its footage ended."""
         if self._segmenter is not None:
             self._before = self._segmenter.before
+            self._watchdog.left()
         self._segmenter = self._source = None
 
     # -- steps ------------------------------------------------------------------------------------
@@ -269,6 +273,7 @@ class Recording:
         self._writer = None
         sealed = seal(self._store, volume.root, finished, volume.name)
         self._until_us = end_us
+        self._watchdog.sealed(volume.root / finished.identity.path(), sealed.segment)
         log.info(
             "segment_sealed",
             camera=self._camera,
