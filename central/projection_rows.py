@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from retention.records.fields import Frozen
 
@@ -96,6 +97,123 @@ class DayView:
     bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class HoldView:
+    """One row of `node_holds`; standing while `released_at` is None."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    hold: str
+    authority: str
+    body: str
+    author: str
+    reason: str
+    sequence: int
+    placed_at: int
+    released_at: int | None = None
+    released_sequence: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyView:
+    """One row of `node_policies`."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    policy: str
+    version: int
+    authority: str
+    body: str
+    author: str
+    reason: str
+    sequence: int
+    adopted_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmView:
+    """One row of `node_alarms`; open while `cleared_at` is None."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    alarm: str
+    subject: str
+    detail: str
+    since: int
+    sequence: int
+    cleared_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BreachView:
+    """One row of `node_breaches`, as the last record told of it."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    breach: str
+    stage: str
+    camera: str | None
+    started_at: int
+    ended_at: int | None
+    cause: str
+    detail: str
+    sequence: int
+    told_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClosureView:
+    """One row of `node_closures`."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    closure: str
+    kind: str
+    started_at: int
+    ended_at: int
+    author: str
+    reason: str
+    sequence: int
+    cancelled_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningView:
+    """One row of `node_openings`."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    effective_from: int
+    hours: str
+    sequence: int
+
+
+KeptView = HoldView | PolicyView | AlarmView | BreachView | ClosureView | OpeningView
+"""What records of keeping make. The key of each kind of row stands in KEPT_KEYS."""
+KEPT_KEYS: dict[type[KeptView], tuple[str, ...]] = {
+    HoldView: ("hold",),
+    PolicyView: ("policy", "version"),
+    AlarmView: ("alarm", "subject"),
+    BreachView: ("breach",),
+    ClosureView: ("closure",),
+    OpeningView: ("effective_from",),
+}
+Key = tuple[str | int, ...]
+Kept = TypeVar("Kept", HoldView, PolicyView, AlarmView, BreachView, ClosureView, OpeningView)
+
+
+class LoadKept(Protocol):
+    """Fetches a row of keeping that is known before."""
+
+    def __call__(self, kind: type[Kept], key: Key) -> Kept | None: ...
+
+
 @dataclass(slots=True)
 class Views:
     """The rows that a run of facts touches; `load_*` fetch what is known before."""
@@ -104,10 +222,12 @@ class Views:
     load_flag: Callable[[str, str], FlagView | None]
     load_gap: Callable[[str], GapView | None]
     load_day: Callable[[str, str], DayView | None]
+    load_kept: LoadKept
     sessions: dict[str, SessionView] = field(default_factory=dict)
     flags: dict[tuple[str, str], FlagView] = field(default_factory=dict)
     gaps: dict[str, GapView] = field(default_factory=dict)
     days: dict[tuple[str, str], DayView] = field(default_factory=dict)
+    kept: dict[tuple[type[KeptView], Key], KeptView] = field(default_factory=dict)
     steps: list[Fact] = field(default_factory=list)
 
     def session_of(self, fact: Fact) -> SessionView:
@@ -148,10 +268,20 @@ class Views:
     def gap(self, gap: str) -> GapView | None:
         return self.gaps.get(gap) or self.load_gap(gap)
 
+    def known(self, kind: type[Kept], *key: str | int) -> Kept | None:
+        """Return a row of keeping, as it stands after what was folded so far."""
+        found = self.kept.get((kind, key))
+        return found if isinstance(found, kind) else self.load_kept(kind, key)
+
+    def keep(self, view: KeptView) -> None:
+        """Make or replace a row of keeping."""
+        key = tuple(getattr(view, name) for name in KEPT_KEYS[type(view)])
+        self.kept[type(view), key] = view
+
     def day(self, camera: str, day: str) -> DayView | None:
         return self.days.get((camera, day)) or self.load_day(camera, day)
 
 
-def row_of(view: SessionView | FlagView | GapView | DayView) -> dict[str, object]:
+def row_of(view: SessionView | FlagView | GapView | DayView | KeptView) -> dict[str, object]:
     """Return a view as the values of its row."""
     return asdict(view)

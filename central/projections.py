@@ -2,7 +2,8 @@
 
 A pure fold: the same records in the order of their sent_sequence give the same rows, whether they
 come one by one or all at once. Rows here can be thrown away and made again; evidence is `records`.
-What a record says of footage is folded by `projections_footage`.
+What a record says of footage is folded by `projections_footage`, what it says of keeping by
+`projections_kept`.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
+from central import projections_kept as kept
 from central.projection_rows import Fact, Views
 from central.projections_footage import gap_closed, gap_opened, summarised
+from retention.records import keeping as k
 from retention.records import payloads as p
 from retention.records.clock import from_text, to_micros
 from retention.records.fields import Frozen
@@ -148,8 +151,21 @@ def _jumped(fact: Fact, content: p.ClockJumped, views: Views) -> None:
     views.raise_flag(fact, "CLOCK_JUMPED", f"record {fact.sequence}")
 
 
+_rule(k.PolicyAdopted)(kept.policy_adopted)
+_rule(k.HoldPlaced)(kept.hold_placed)
+_rule(k.HoldReleased)(kept.hold_released)
+_rule(k.AlarmRaised)(kept.alarm_raised)
+_rule(k.AlarmCleared)(kept.alarm_cleared)
+_rule(k.RetentionBreach)(kept.breach_told)
+_rule(k.ViewChanged)(kept.view_changed)
+_rule(k.OpeningAdopted)(kept.opening_adopted)
+_rule(k.ClosureDeclared)(kept.closure_declared)
+_rule(k.ClosureCancelled)(kept.closure_cancelled)
+_rule(k.IndexRebuilt)(kept.index_rebuilt)
+
+
 FLAG_CODES: tuple[str, ...] = (
     "PAYLOAD_UNREADABLE", "PROXY", "IDENTITY_REFER", "MISMATCH", "PLANAR_MOTION", "STATIC_INPUT",
     "ATTESTED", "GATE_REFUSED", "SETTLEMENT_UNKNOWN", "COVERAGE_SHORT", "GAP_OPEN", "INCIDENT",
-    "CLOCK_JUMPED",
+    "CLOCK_JUMPED", "ALARM", "BREACH", "VIEW_UNUSABLE", "INDEX_REBUILT",
 )  # fmt: skip

@@ -19,15 +19,56 @@ from central.config import CentralConfig
 from central.database import Database, require_head
 from central.errors import DatabaseUnavailable
 from central.payloads import read_payload
-from central.projection_rows import DayView, Fact, FlagView, GapView, SessionView, Views, row_of
+from central.projection_rows import (
+    KEPT_KEYS,
+    AlarmView,
+    BreachView,
+    ClosureView,
+    DayView,
+    Fact,
+    FlagView,
+    GapView,
+    HoldView,
+    Kept,
+    KeptView,
+    Key,
+    OpeningView,
+    PolicyView,
+    SessionView,
+    Views,
+    row_of,
+)
 from central.projections import fold
-from central.tables import CoverageDay, Flag, Gap, Node, Session, Step, StoredRecord, table_of
+from central.tables import (
+    CoverageDay,
+    Flag,
+    Gap,
+    Node,
+    NodeAlarm,
+    NodeBreach,
+    NodeClosure,
+    NodeHold,
+    NodeOpening,
+    NodePolicy,
+    Session,
+    Step,
+    StoredRecord,
+    table_of,
+)
 
 log = structlog.get_logger()
 NODES, RECORDS = table_of(Node), table_of(StoredRecord)
 SESSIONS, STEPS, FLAGS = table_of(Session), table_of(Step), table_of(Flag)
 GAPS, COVERAGE_DAYS = table_of(Gap), table_of(CoverageDay)
-PROJECTIONS = (SESSIONS, STEPS, FLAGS, GAPS, COVERAGE_DAYS)
+KEPT_TABLES: dict[type[KeptView], Table] = {
+    HoldView: table_of(NodeHold),
+    PolicyView: table_of(NodePolicy),
+    AlarmView: table_of(NodeAlarm),
+    BreachView: table_of(NodeBreach),
+    ClosureView: table_of(NodeClosure),
+    OpeningView: table_of(NodeOpening),
+}
+PROJECTIONS = (SESSIONS, STEPS, FLAGS, GAPS, COVERAGE_DAYS, *KEPT_TABLES.values())
 View = TypeVar("View", SessionView, FlagView, GapView, DayView)
 BATCH = 500
 IDLE_SECONDS = 0.2
@@ -130,20 +171,27 @@ def fact_of(row: Row[*tuple[Any, ...]]) -> Fact:
 def _views(connection: Connection, node: str) -> Views:
     """Return views of a node that load what they touch."""
 
-    def load(table: Table, view: type[View], **key: str) -> View | None:
+    def values_of(table: Table, view: type[Any], key: dict[str, Any]) -> dict[str, Any] | None:
         query = select(table).where(table.c.node == node)
         for column, value in key.items():
             query = query.where(table.c[column] == value)
         row = connection.execute(query).one_or_none()
-        if row is None:
-            return None
-        return view(**{item.name: row._mapping[item.name] for item in fields(view)})
+        return None if row is None else {one.name: row._mapping[one.name] for one in fields(view)}
+
+    def load(table: Table, view: type[View], **key: str) -> View | None:
+        found = values_of(table, view, key)
+        return None if found is None else view(**found)
+
+    def load_kept(kind: type[Kept], key: Key) -> Kept | None:
+        found = values_of(KEPT_TABLES[kind], kind, dict(zip(KEPT_KEYS[kind], key, strict=True)))
+        return None if found is None else kind(**found)
 
     return Views(
         load_session=lambda session: load(SESSIONS, SessionView, session=session),
         load_flag=lambda code, subject: load(FLAGS, FlagView, code=code, subject=subject),
         load_gap=lambda gap: load(GAPS, GapView, gap=gap),
         load_day=lambda camera, day: load(COVERAGE_DAYS, DayView, camera=camera, day=day),
+        load_kept=load_kept,
     )
 
 
@@ -155,6 +203,9 @@ def _save(connection: Connection, node: str, views: Views) -> None:
         (COVERAGE_DAYS, ("camera", "day"), views.days),
     ):
         _replace(connection, table, node, key, [row_of(view) for view in found.values()])
+    for kind, table in KEPT_TABLES.items():
+        rows = [row_of(view) for (of, _), view in views.kept.items() if of is kind]
+        _replace(connection, table, node, KEPT_KEYS[kind], rows)
     steps = [
         {
             "agency": fact.agency, "pharmacy": fact.pharmacy, "node": fact.node,

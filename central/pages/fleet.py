@@ -121,7 +121,10 @@ def cards(connection: Connection, now: int, node: str | None = None) -> list[Nod
     return sorted(made, key=rank)
 
 
-NODE_FLAGS = ("INCIDENT", "CLOCK_JUMPED", "PAYLOAD_UNREADABLE")
+NODE_FLAGS = (
+    "BREACH", "INCIDENT", "CLOCK_JUMPED", "PAYLOAD_UNREADABLE", "ALARM", "VIEW_UNUSABLE",
+    "INDEX_REBUILT",
+)  # fmt: skip
 """Flags that are about a node and not about one session."""
 
 

@@ -89,6 +89,10 @@ FLAGS: Words = {
     "GAP_OPEN": ("录像中断未恢复", "A gap is still open"),
     "INCIDENT": ("节点异常", "Incident at the node"),
     "CLOCK_JUMPED": ("时钟跳变", "The clock jumped"),
+    "ALARM": ("节点告警", "An alarm of the node"),
+    "BREACH": ("留存期限无法满足", "A retention term cannot be kept"),
+    "VIEW_UNUSABLE": ("摄像头画面不可用", "A camera shows nothing usable"),
+    "INDEX_REBUILT": ("节点数据库曾丢失并重建", "The node lost its database and rebuilt it"),
 }
 ALARMS: Words = {
     "CAMERA_SILENT": ("摄像头没有新录像", "A camera records nothing new"),
@@ -116,6 +120,7 @@ FOOTAGE_ANSWERS: Words = {
     "NO_SUCH_CAMERA": ("节点没有这一摄像头", "the node has no such camera"),
     "NO_FOOTAGE": ("节点没有这一时段的录像", "the node has no footage of that time"),
     "TOO_MANY_SEGMENTS": ("这一时段的录像段过多", "too many segments in that time"),
+    "VOLUME_MISSING": ("节点上的录像磁盘不在", "the node's footage disk is missing"),
     "FILE_UNREADABLE": ("节点上的录像文件无法读取", "a file at the node cannot be read"),
     "FILE_TOO_SHORT": ("节点上的录像文件不完整", "a file at the node is too short"),
     "EXPIRED": ("调取已过期", "the request expired"),
