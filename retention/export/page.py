@@ -33,6 +33,32 @@ _KEPT_FIELDS = (
     "hold", "camera", "condition", "segments", "started_at", "ended_at", "owed_until", "reason",
     "detail",
 )  # fmt: skip
+_KEPT_WORDS = {
+    "access.recorded": ("查看与操作", "access"),
+    "evidence.exported": ("证据导出", "evidence exported"),
+    "hold.placed": ("保全", "hold placed"),
+    "hold.released": ("解除保全", "hold released"),
+    "segment.disposed": ("录像到期处置", "footage disposed of"),
+    "footage.disposed": ("录像处置汇总", "disposal of footage"),
+    "records.disposed": ("记录到期处置", "records disposed of"),
+    "retention.policy_adopted": ("留存政策", "retention policy"),
+    "retention.breach": ("留存不足", "retention breach"),
+    "incident.recorded": ("异常", "incident"),
+    "alarm.raised": ("告警", "alarm"),
+    "alarm.cleared": ("告警解除", "alarm cleared"),
+    "camera.view_changed": ("画面状况", "view of a camera"),
+    "clock.jumped": ("时钟跳变", "clock jumped"),
+    "process.exited": ("程序中断", "a process ended"),
+    "node.started": ("节点启动", "node started"),
+    "node.stopped": ("节点停止", "node stopped"),
+    "opening.adopted": ("营业时间", "opening hours"),
+    "closure.declared": ("停业声明", "closure declared"),
+    "closure.cancelled": ("停业取消", "closure cancelled"),
+    "volume.adopted": ("启用磁盘", "disk adopted"),
+    "index.rebuilt": ("重建索引", "index rebuilt"),
+    "challenge.answered": ("应答中心抽查", "challenge answered"),
+    "footage.scrubbed": ("录像巡检", "footage read again"),
+}
 _TOO_MANY = ("segment.sealed", "camera.run_started", "coverage.summarised", "gap.opened")
 Payload = Mapping[str, object]
 
@@ -60,7 +86,14 @@ class PageFacts:
             })  # fmt: skip
         elif kind not in _TOO_MANY and kind != "gap.closed":
             what = "; ".join(_said(payload, _KEPT_FIELDS))
-            self.kept.append({"time": absolute(occurred_at), "kind": kind, "what": what})
+            zh, en = _KEPT_WORDS.get(kind, (kind, ""))
+            said: dict[str, object] = {
+                "time": absolute(occurred_at),
+                "zh": zh,
+                "en": en,
+                "what": what,
+            }
+            self.kept.append(said)
 
 
 def render(
@@ -72,7 +105,10 @@ def render(
     """Return index.html."""
     style, script = ((_FOLDER / name).read_text("utf-8") for name in ("page.css", "page.js"))
     cameras = _cameras(facts)
-    footage = {"start": span_ms[0], "end": span_ms[1], "cameras": cameras}
+    # The clock of the player runs over the footage, which may be a minute of a day.
+    start = min((row.started_at // 1000 for row in facts.segments), default=span_ms[0])
+    end = max((row.ended_at // 1000 for row in facts.segments), default=span_ms[1])
+    footage = {"start": start, "end": end, "cameras": cameras}
     text = _environment().get_template("index.html").render(
         facts=facts.about,
         rows=_rows(facts.about),

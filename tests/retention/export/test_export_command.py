@@ -38,9 +38,9 @@ def config(node: Node) -> Path:
     return path
 
 
-def run(config: Path, out: Path, *more: str, secret_file: str = "secret") -> int:
+def run(config: Path, out: Path, *more: str, file: str = "secret") -> int:
     base = ["export", "--config", str(config), "--out", str(out), "--author", "inspector-1",
-            "--reason", "案件 12", "--secret-file", str(config.with_name(secret_file))]  # fmt: skip
+            "--reason", "案件 12", "--secret-file", str(config.with_name(file))]  # fmt: skip
     return cli.main([*base, *more])
 
 
@@ -83,7 +83,7 @@ def test_a_wrong_secret_takes_nothing_and_locks(
     (tmp_path / "wrong").write_text("not-this-one")
     out = tmp_path / "out.zip"
     for _ in range(5):
-        assert run(config, out, "--session", node.session, secret_file="wrong") == 2
+        assert run(config, out, "--session", node.session, file="wrong") == 2
     assert run(config, out, "--session", node.session) == 2
     assert "inspector-1" in capsys.readouterr().err
     assert not out.exists()
