@@ -83,6 +83,8 @@ class Promises:
             opened = _Session(from_text(record.occurred_at))
             self._sessions[content.session] = opened
             self._of_person[content.claim.person_ref].append(opened)
+        elif isinstance(content, p.PrescriptionAttached) and content.session in self._sessions:
+            self._of_person[content.patient_ref].append(self._sessions[content.session])
         elif isinstance(content, p.ProxyDeclared) and content.session in self._sessions:
             self._of_person[content.purchaser_ref].append(self._sessions[content.session])
         elif isinstance(content, p.SessionClosed) and content.session in self._sessions:
@@ -116,7 +118,7 @@ class Promises:
     def _segment(self, record: Record, content: k.SegmentDisposed) -> None:
         started_at, ended_at = from_text(content.started_at), from_text(content.ended_at)
         owed = owed_until("footage", ended_at, self._policies)
-        if from_text(record.occurred_at) <= owed:
+        if from_text(record.occurred_at) + AHEAD <= owed:
             self._bad(
                 content.segment, f"disposed of by record {record.sequence}, owed until {owed}"
             )
@@ -132,7 +134,7 @@ class Promises:
         disposed_at = from_text(record.occurred_at)
         for retention, latest in self._latest.pop(record.sequence, {}).items():
             owed = owed_until(retention, latest, self._policies)  # type: ignore[arg-type]
-            if disposed_at <= owed:
+            if disposed_at + AHEAD <= owed:
                 detail = f"disposes of {retention} records of {latest}, owed until {owed}"
                 self._bad(f"record {record.sequence}", detail)
         if any(hold.scope == "pharmacy" for hold in self._holds.values()):
@@ -146,7 +148,7 @@ class Promises:
         ):
             span = from_micros(started_at), from_micros(ended_at)
             owed = owed_until("footage", span[1], self._policies)
-            if self._subject.now <= owed:
+            if self._subject.now + AHEAD <= owed:
                 yield Bad("promises", path, f"is to be disposed of, owed until {owed}")
             elif (hold := self._hold_on(camera, *span)) is not None:
                 yield Bad("promises", path, f"is to be disposed of, hold {hold} stands")
