@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, insert, or_, select, update
 
+from central import standing
 from central.tables import Node, table_of
 from central.web.views import Enrolment
 from retention.terms.problems import Problem, Refusal
@@ -40,6 +41,7 @@ def enrol(connection: Connection, asked: Enrolment, now: int) -> bool:
                 frontier=b"", projected_sent=0,
             )
         )  # fmt: skip
+        standing.take_over(connection, asked.agency, asked.pharmacy)
         return True
     row = known[0]
     same = (row.agency, row.pharmacy, row.node, row.curve_key, row.signing_key) == (
@@ -58,8 +60,10 @@ def enrol(connection: Connection, asked: Enrolment, now: int) -> bool:
 
 def revoke(connection: Connection, node: str, now: int) -> None:
     """Revoke a node; from now on nothing of it is taken in. Raises Refusal (404)."""
-    found = connection.execute(select(NODES.c.revoked_at).where(NODES.c.node == node)).one_or_none()
+    found = connection.execute(select(NODES).where(NODES.c.node == node)).one_or_none()
     if found is None:
         raise Refusal(Problem(404, "NODE_UNKNOWN", f"no node {node}"))
     if found.revoked_at is None:
         connection.execute(update(NODES).where(NODES.c.node == node).values(revoked_at=now))
+        # Whatever an inspector placed on it stands for the node that replaces it.
+        standing.take_over(connection, found.agency, found.pharmacy)
