@@ -1,0 +1,253 @@
+"""Where segments go when there are several disks, and what happens when one is lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edge.config import EdgeConfig, RecordingConfig, VolumeConfig
+from edge.process import ProcessContext
+from edge.recorder import process as recorder_process
+from edge.recorder.places import Places, VolumeInUse
+from edge.recorder.process import run
+from hardware.errors import CameraUnavailable
+from hardware.packets import PacketSource
+from retention.footage import sink as sink_module
+from retention.footage import volume as volume_module
+from retention.footage.volume import VolumeRefused
+from retention.store import footage
+from retention.store.footage import GapRow, SegmentRow
+from retention.store.reserve import reserve_of
+
+Opening = Callable[[], PacketSource]
+
+
+@dataclass
+class Node:
+    """A recorder over two disks, run once per planned connection."""
+
+    config: EdgeConfig
+    disks: dict[str, Path]
+
+    def run(self, *openings: Opening) -> None:
+        stop, waiting = threading.Event(), list(openings)
+
+        def open_next(_camera: object) -> PacketSource:
+            found = waiting.pop(0)
+            if not waiting:
+                stop.set()
+            return found()
+
+        run(ProcessContext(self.config, stop, lambda: None, "cam"), open_next)
+
+    def rows(self) -> tuple[list[SegmentRow], list[GapRow]]:
+        store = self.config.open_store()
+        with store.read() as connection:
+            segments = list(footage.all_segments(connection))
+            gaps = footage.gaps_between(connection, "cam", 0, 2**60)
+        store.close()
+        return sorted(segments, key=lambda row: row.sequence), gaps
+
+    def prefer(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """Let one disk have much more room."""
+        monkeypatch.setattr(
+            volume_module.Volume,
+            "free_bytes",
+            lambda volume: 2**41 if volume.name == name else 2**40,
+        )
+
+
+@pytest.fixture
+def node(config, tmp_path, monkeypatch) -> Node:
+    monkeypatch.setattr(recorder_process.Backoff, "next_seconds", lambda _: 0.01)
+    disks = {name: tmp_path / f"disk-{name}" for name in ("a", "b")}
+    for root in disks.values():
+        root.mkdir()
+    volumes = tuple(VolumeConfig(name=name, path=root) for name, root in disks.items())
+    recording = RecordingConfig(segment_seconds=config.recording.segment_seconds, volumes=volumes)
+    return Node(config.model_copy(update={"recording": recording}), disks)
+
+
+def gone() -> PacketSource:
+    raise CameraUnavailable("rtsp://camera/stream", "no answer in time")
+
+
+@pytest.fixture
+def film(listed, transport_stream) -> Opening:
+    return lambda: listed(transport_stream)
+
+
+def test_segments_go_to_the_disk_with_most_room_and_their_rows_say_so(node, film, monkeypatch):
+    node.prefer(monkeypatch, "b")
+    node.run(film, gone)
+    node.prefer(monkeypatch, "a")
+    node.run(film, gone)
+    segments, _ = node.rows()
+    assert [row.volume for row in segments] == ["b"] * 3 + ["a"] * 3
+    assert all((node.disks[row.volume] / row.path).is_file() for row in segments)
+
+
+def test_disk_that_refuses_writes_gives_way_to_the_other(node, film, monkeypatch):
+    node.prefer(monkeypatch, "a")
+    real = os.write
+
+    def broken(descriptor: int, raw: bytes) -> int:
+        if os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(node.disks["a"])):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(descriptor, raw)
+
+    monkeypatch.setattr(sink_module.os, "write", broken)
+    node.run(film, gone)
+    segments, gaps = node.rows()
+    assert [row.volume for row in segments] == ["b"] * 3
+    assert [gap.cause for gap in gaps] == ["camera_unreachable"]
+
+
+def test_disk_that_breaks_in_the_middle_loses_a_picture_group_and_the_other_goes_on(
+    node, film, monkeypatch
+):
+    node.prefer(monkeypatch, "a")
+    real, writes = os.fdatasync, []
+
+    def breaking(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(node.disks["a"])):
+            writes.append(descriptor)
+            if len(writes) == 2:
+                node.prefer(monkeypatch, "b")
+                raise OSError(errno.EIO, "Input/output error")
+        real(descriptor)
+
+    monkeypatch.setattr(sink_module.os, "fdatasync", breaking)
+    node.run(film, film, gone)
+    segments, gaps = node.rows()
+    assert segments[0].volume == "a"  # recovered, up to its last durable group
+    assert {row.volume for row in segments[1:]} == {"b"}
+    assert "disk_failed" in {gap.cause for gap in gaps}
+
+
+def test_disk_that_is_pulled_out_takes_no_more_and_is_recovered_when_it_is_back(
+    node, film, monkeypatch, config
+):
+    node.prefer(monkeypatch, "a")
+    node.run(film, gone)
+    drawer = node.disks["a"].with_name("drawer")
+    node.disks["a"].rename(drawer)
+    node.disks["a"].mkdir()
+    node.run(film, gone)
+    segments, _ = node.rows()
+    assert [row.volume for row in segments] == ["a"] * 3 + ["b"] * 3
+    assert not any(node.disks["a"].iterdir())
+    node.disks["a"].rmdir()
+    drawer.rename(node.disks["a"])
+    node.run(film, gone)
+    segments, _ = node.rows()
+    assert [row.volume for row in segments[6:]] == ["a"] * 3
+
+
+def test_no_disk_at_all_is_one_gap_and_nothing_is_written(node, film, monkeypatch):
+    node.run(film, gone)
+    for root in node.disks.values():
+        root.rename(root.with_name(f"{root.name}-gone"))
+        root.mkdir()
+    before, _ = node.rows()
+    stop, tries = threading.Event(), []
+
+    def wait(_: object) -> float:
+        tries.append(0)
+        if len(tries) == 5:
+            stop.set()
+        return 0.01
+
+    monkeypatch.setattr(recorder_process.Backoff, "next_seconds", wait)
+    run(ProcessContext(node.config, stop, lambda: None, "cam"), lambda _: film())
+    after, gaps = node.rows()
+    assert after == before
+    assert len(gaps) == 1
+    assert all(not any(root.iterdir()) for root in node.disks.values())
+    assert gaps[-1].ended_at is None
+
+
+@pytest.fixture
+def places(node):
+    made: list[Places] = []
+    store = node.config.open_store()
+
+    def make() -> Places:
+        made.append(Places(store, node.config.volumes(store), "cam", lambda: None))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+    store.close()
+
+
+def test_two_recorders_never_share_a_folder_on_a_disk(node, places):
+    """Two nodes with copies of one database and the same disks: names and ids agree."""
+    first, second = places(), places()
+    first.recover()
+    with pytest.raises(VolumeInUse, match="another recorder"):
+        second.recover()
+    first.close()
+    second.recover()
+
+
+def test_footage_stops_before_it_takes_what_the_database_lives_on(node, places):
+    place = places()
+    place.recover()
+    volume = place.next(None)
+    place.leave_room(volume)
+    reserve_of(node.config.node.data / "node.sqlite3").path.write_bytes(b"")
+    with pytest.raises(OSError, match="No space left") as refused:
+        place.leave_room(volume)
+    assert refused.value.errno == errno.ENOSPC
+    with pytest.raises(OSError, match="beside the database"):
+        place.next(volume)
+
+
+def test_disk_that_failed_is_tried_again_after_a_while(node, places, monkeypatch):
+    monkeypatch.setattr("edge.recorder.places.ASIDE_SECONDS", 0.0)
+    place = places()
+    node.prefer(monkeypatch, "a")
+    calls: list[Path] = []
+
+    def prove(folder: Path) -> None:
+        calls.append(folder)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("edge.recorder.places.prove_writable", prove)
+    place.recover()
+    assert [folder.parent.name for folder in calls] == ["disk-a", "disk-b"]
+    assert place.next(None).name == "a"  # it took the bytes this time
+
+
+def test_when_every_disk_fails_the_reason_is_raised(node, places, monkeypatch):
+    def prove(_folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("edge.recorder.places.prove_writable", prove)
+    with pytest.raises(OSError, match="No space left"):
+        places().recover()
+
+
+def test_volumes_that_lie_in_one_another_are_refused(node, tmp_path):
+    one = VolumeConfig(name="a", path=tmp_path / "x")
+    with pytest.raises(ValueError, match="in one another"):
+        RecordingConfig(volumes=(one, VolumeConfig(name="b", path=tmp_path / "x" / "y")))
+    with pytest.raises(ValueError, match="used twice"):
+        RecordingConfig(volumes=(one, VolumeConfig(name="a", path=tmp_path / "z")))
+
+
+def test_missing_volumes_say_which_and_why(node, places):
+    places().recover()
+    for root in node.disks.values():
+        (root / "volume.json").unlink()
+    with pytest.raises(VolumeRefused, match=r"disk-a.*disk-b"):
+        places().next(None)
