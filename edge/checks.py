@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from edge.config import CameraConfig, EdgeConfig
+from edge.camera_check import StreamFacts, look
+from edge.config import EdgeConfig
+from edge.year_check import Year, year_of
 from hardware.errors import HardwareError
-from hardware.packets import open_packets
 from retention.footage.layout import VOLUME_FILE
 from retention.footage.volume import read_volume
 from retention.records.errors import UsageError
 
-SAMPLE_SECONDS = 2.0
+_WORDS = {
+    "keys": "密钥",
+    "volume": "录像盘",
+    "disk": "磁盘",
+    "model": "模型",
+    "opencv": "图像库",
+    "camera": "摄像头",
+    "year": "一年所需",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,40 +36,68 @@ class CheckItem:
 
 @dataclass(frozen=True, slots=True)
 class NodeCheck:
-    """Everything that was checked, in order."""
+    """Everything that was checked, in order; `streams` is what each camera was measured to send."""
 
     items: tuple[CheckItem, ...]
+    streams: tuple[StreamFacts, ...] = ()
+    year: Year | None = None
 
     @property
     def ok(self) -> bool:
         return all(item.ok for item in self.items)
 
     def to_json(self) -> dict[str, object]:
-        return {"ok": self.ok, "checks": [asdict(item) for item in self.items]}
+        share = 1.0 if self.year is None else self.year.open_share
+        return {
+            "ok": self.ok,
+            "checks": [asdict(item) for item in self.items],
+            "cameras": [stream.to_json(share) for stream in self.streams],
+            "year": None if self.year is None else self.year.to_json(),
+        }
+
+    def lines(self) -> list[str]:
+        """Return the checks for people."""
+        return [
+            f"{'ok ' if item.ok else 'BAD'} {_WORDS[item.what.split()[0]]} {item.what}:"
+            f" {item.detail}"
+            for item in self.items
+        ]
 
 
 def check_node(config: EdgeConfig) -> NodeCheck:
     """Check a node that is configured. Raises UsageError for keys that others may read."""
-    items = [_keys(config), _volume(config), _disk(config), *_models(config)]
-    items.append(_opencv())
-    items += [_camera(camera) for camera in config.cameras]
-    return NodeCheck(tuple(items))
+    items = [_keys(config), *_volumes(config), _disk(config), *_models(config), _opencv()]
+    cameras, streams = _streams(config)
+    items += cameras
+    year = year_of(config, streams)
+    if year is not None:
+        items.append(CheckItem("year", year.enough, year.said()))
+    return NodeCheck(tuple(items), tuple(streams), year)
 
 
 def _keys(config: EdgeConfig) -> CheckItem:
     return CheckItem("keys", True, f"signing key {config.keys().signer().key_id}")
 
 
-def _volume(config: EdgeConfig) -> CheckItem:
-    path = config.footage_root / VOLUME_FILE
+def _volumes(config: EdgeConfig) -> list[CheckItem]:
+    """Say of every volume whose it is. One that the configuration names must be there."""
+    return [_volume(config, name, root) for name, root in config.volume_roots.items()]
+
+
+def _volume(config: EdgeConfig, name: str, root: Path) -> CheckItem:
+    what = f"volume {name}"
+    if config.recording.volumes and not root.is_dir():
+        return CheckItem(what, False, f"{root}: 不存在 / is not there; is its disk mounted?")
+    path = root / VOLUME_FILE
     if not path.exists():
-        return CheckItem("volume", True, f"{path}: not named yet, will be at the first start")
+        detail = f"{root}: 首次启动时登记 / not named yet, will be at the first start"
+        return CheckItem(what, True, detail)
     try:
         found = read_volume(path)
     except (UsageError, OSError) as exc:
-        return CheckItem("volume", False, str(exc))
+        return CheckItem(what, False, str(exc))
     ok = found.node == config.node.node
-    return CheckItem("volume", ok, f"{path}: volume {found.volume} of node {found.node}")
+    return CheckItem(what, ok, f"{path}: volume {found.volume} of node {found.node}")
 
 
 def _disk(config: EdgeConfig) -> CheckItem:
@@ -101,34 +138,20 @@ def _models(config: EdgeConfig) -> list[CheckItem]:
     return items
 
 
-def _camera(camera: CameraConfig) -> CheckItem:
-    """Open a camera and measure what it sends for SAMPLE_SECONDS."""
-    what = f"camera {camera.id}"
-    try:
-        source = open_packets(
-            camera.url, transport=camera.transport, timeout_seconds=camera.timeout_seconds
-        )
-    except HardwareError as exc:
-        return CheckItem(what, False, str(exc))
-    count = bits = 0
-    first: int | None = None
-    last = 0
-    try:
-        until = time.monotonic() + SAMPLE_SECONDS
-        for received in source.packets():
-            packet = received.packet
-            count, bits = count + 1, bits + packet.size * 8
-            last = packet.dts or last
-            first = packet.dts if first is None else first
-            if time.monotonic() > until:
-                break
-        seconds = float((last - (first or 0)) * (source.stream.time_base or 0)) or SAMPLE_SECONDS
-        detail = (
-            f"{source.codec_name} {source.width}x{source.height}, "
-            f"{(count - 1) / seconds:.1f} pictures/s, {round(bits / seconds)} bits/s"
-        )
-    except HardwareError as exc:
-        return CheckItem(what, False, str(exc))
-    finally:
-        source.close()
-    return CheckItem(what, True, detail)
+def _streams(config: EdgeConfig) -> tuple[list[CheckItem], list[StreamFacts]]:
+    """Open every stream of every camera and measure what it sends."""
+    items: list[CheckItem] = []
+    found: list[StreamFacts] = []
+    for camera in config.cameras:
+        for stream, url in (("main", camera.url), ("sub", camera.sub_url)):
+            if url is None:
+                continue
+            what = f"camera {camera.id}" if stream == "main" else f"camera {camera.id} sub"
+            try:
+                facts = look(camera, url, stream)
+            except HardwareError as exc:
+                items.append(CheckItem(what, False, str(exc)))
+                continue
+            items.append(CheckItem(what, True, facts.said()))
+            found.append(facts)
+    return items, found

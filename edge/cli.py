@@ -94,8 +94,7 @@ def _run(_: argparse.Namespace, config: EdgeConfig) -> int:
 
 def _check(wanted: argparse.Namespace, config: EdgeConfig) -> int:
     found = check_node(config)
-    lines = [f"{'ok ' if item.ok else 'BAD'} {item.what}: {item.detail}" for item in found.items]
-    _print(wanted, found.to_json(), lines)
+    _print(wanted, found.to_json(), found.lines())
     return 0 if found.ok else 1
 
 
