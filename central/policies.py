@@ -52,16 +52,14 @@ def adopt(
     """
     need_reason(reason)
     now = state.now()
-    version = (
-        1
-        + connection.execute(
-            select(func.coalesce(func.max(POLICIES.c.version), 0)).where(
-                POLICIES.c.agency == agency,
-                POLICIES.c.pharmacy == pharmacy,
-                POLICIES.c.policy == policy,
-            )
-        ).scalar_one()
-    )
+    latest: int = connection.execute(
+        select(func.coalesce(func.max(POLICIES.c.version), 0)).where(
+            POLICIES.c.agency == agency,
+            POLICIES.c.pharmacy == pharmacy,
+            POLICIES.c.policy == policy,
+        )
+    ).scalar_one()
+    version = latest + 1
     made = _made(policy, version, effective_from or now, years, ceilings)
     connection.execute(
         insert(POLICIES).values(

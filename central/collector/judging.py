@@ -44,7 +44,7 @@ class Tree:
     root: bytes
     leaf_at: Callable[[int], bytes | None]
     seen_at: Callable[[int], datetime | None]  # when central first saw a leaf
-    made_after: Callable[[int], datetime | None]  # the node's last checkpoint without a leaf
+    made_after: Callable[[int], datetime | None]  # the last tree without a leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +172,14 @@ def _judge_disposal(
         raise _Refuted("DISPOSAL_UNPROVEN", facts) from exc
     # (6) it names this very thing
     item: Item | None = None
+    made_after = tree.made_after(question.leaf)
     if record is not None and facts is not None and isinstance(gone, SegmentDisposed):
         _require_same(question, record, gone)
-        item = Item("footage", facts.started_at, facts.ended_at, gone.camera)
+        # However old a segment says it is: it was not in the tree before this one.
+        item = Item(
+            "footage", facts.started_at, facts.ended_at, latest_at=made_after, camera=gone.camera
+        )
     elif record is None and isinstance(gone, RecordsDisposed) and question.leaf in gone.sequences:
-        made_after = tree.made_after(question.leaf)
         if made_after is not None:
             item = Item(gone.retention, made_after, made_after)
     else:
@@ -212,7 +215,10 @@ def _require_due(
     if item is None:  # central knows nothing of when such a record was made
         return
     until = owed_until(
-        item.subject, item.ended_at, promises.policies(sequence), lived_since=item.started_at
+        item.subject,
+        item.counts_from,
+        promises.policies(sequence),
+        lived_since=item.lived_since,
     )
     if seen_at <= until:
         raise _Refuted("DISPOSED_EARLY", facts)

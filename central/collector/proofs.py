@@ -127,16 +127,18 @@ class Leaves:
         return None if found is None else from_micros(found)
 
     def made_after(self, sequence: int) -> datetime | None:
-        """Return when the node made its last checkpoint that a leaf was not in yet."""
-        body = self.connection.execute(
-            select(CHECKPOINTS.c.body)
+        """Return when the last tree was made that a leaf was not in yet: by the node's clock or
+        by when central saw it, whichever is earlier, for the node's clock may be ahead."""
+        row = self.connection.execute(
+            select(CHECKPOINTS.c.body, CHECKPOINTS.c.seen_at)
             .where(CHECKPOINTS.c.node == self.node, CHECKPOINTS.c.tree_size <= sequence)
             .order_by(CHECKPOINTS.c.tree_size.desc())
             .limit(1)
-        ).scalar_one_or_none()
-        if body is None:
+        ).one_or_none()
+        if row is None:
             return None
-        return from_text(SignedCheckpoint.model_validate_json(body).checkpoint.occurred_at)
+        made = SignedCheckpoint.model_validate_json(row.body).checkpoint.occurred_at
+        return min(from_text(made), from_micros(row.seen_at))
 
     def _covering(self, sequence: int, wanted: ColumnElement[Any]) -> Any:
         """Return something of the first checkpoint that covers a leaf; each follows the last."""

@@ -285,6 +285,16 @@ def test_early_disposal_stays_a_loss_for_ever(rig: AuditRig) -> None:
     assert rig.causes() == ["DISPOSED_EARLY"]
 
 
+def test_back_dated_segment_that_goes_at_once_is_a_loss(rig: AuditRig) -> None:
+    """A tree that central saw did not have it yet, however old it says it is."""
+    long_ago = rig.node.clock.now() - timedelta(days=800)
+    rig.seal(1000, long_ago)
+    rig.dispose(6, long_ago + timedelta(days=366))
+    rig.settle()
+    assert rig.audit().missing == 1
+    assert rig.causes() == ["DISPOSED_EARLY"]
+
+
 def test_disposal_within_an_adopted_policy_is_a_loss(rig: AuditRig) -> None:
     policy = RetentionPolicy(
         policy="longer", version=1, province=None, agreement=None,
