@@ -37,9 +37,8 @@ from retention.footage.layout import (
 from retention.footage.sink import DirectorySyncFailed
 from retention.policy import Dispose, Disposition, HeldScope, Keep, KeepReason, due_ranges
 from retention.records.clock import to_micros
-from retention.standing import Standing, item_of, read_standing
+from retention.standing import Standing, await_standing, item_of, judge_again
 from retention.store import disposal as rows_of
-from retention.store import holds
 from retention.store.database import NodeStore
 from retention.store.footage import SegmentRow, add_incident
 from retention.store.volumes import with_footage
@@ -105,7 +104,7 @@ class _Pass:
         self.done = Disposed()
 
     def run(self) -> Disposed:
-        standing = self._standing()
+        standing = await_standing(self._store, self._beat, central=self._central)
         self._finish()
         if not standing.everything_is_held:
             for batch in self._due(standing):
@@ -115,16 +114,6 @@ class _Pass:
         return self.done
 
     # -- what is due ------------------------------------------------------------------------------
-
-    def _standing(self) -> Standing:
-        while True:
-            with self._store.read() as connection:
-                standing = read_standing(self._store, connection, central=self._central)
-            if standing is not None:
-                return standing
-            self._beat()
-            with self._store.write() as connection:
-                holds.read_on(connection)
 
     def _due(self, standing: Standing) -> Iterator[list[SegmentRow]]:
         """Yield batches of what may go; ends at the limit."""
@@ -195,7 +184,7 @@ class _Pass:
     def _dispose(self, batch: list[SegmentRow]) -> None:
         whole = [row for row in batch if self._is_as_sealed(row)]
         with self._store.write() as connection:
-            standing = read_standing(self._store, connection, central=self._central)
+            standing = judge_again(self._store, connection, central=self._central)
             if standing is None:
                 return  # A person was held just now; the next pass knows more.
             marked = [
@@ -224,7 +213,7 @@ class _Pass:
         folders: set[Path] = set()
         gone: list[tuple[SegmentRow, datetime]] = []
         with self._store.write() as connection:
-            standing = read_standing(self._store, connection, central=self._central)
+            standing = judge_again(self._store, connection, central=self._central)
             if standing is None:
                 return
             for row in rows:

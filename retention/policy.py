@@ -21,6 +21,8 @@ from retention.records.clock import EPOCH, ClockState, from_text
 from retention.records.keeping import FaceMaterial, RetentionPolicy, RetentionSubject, Term
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+DOUBTED_AFTER = timedelta(days=1)
+"""What can have been made so much later than it says is held with all of that time."""
 END_OF_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 """What cannot be reckoned any more is owed until then."""
 
@@ -76,20 +78,39 @@ class HeldScope:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that is kept.
+    """One thing that is kept, and what it says of its own time.
 
-    `started_at` is the earliest and `ended_at` the latest moment it can have come from: where a
-    clock was wrong they are wider than what the item says of itself. For an archive `ended_at` is
-    its latest event, for purchase evidence the last sale of the batch.
+    For an archive `ended_at` is its latest event, for purchase evidence the last sale of the
+    batch. `earliest_at` and `latest_at` are when it can have been made at all, as far as is known
+    apart from what it says: its clock may have been wrong, and floors count from the later.
     """
 
     subject: RetentionSubject
     started_at: datetime
     ended_at: datetime
+    earliest_at: datetime | None = None
+    latest_at: datetime | None = None
     camera: str | None = None
     session: str | None = None
     person_refs: frozenset[str] = frozenset()
     owed_to_central: bool = False
+
+    @property
+    def counts_from(self) -> datetime:
+        """The latest moment that it can have ended."""
+        return self.ended_at if self.latest_at is None else max(self.ended_at, self.latest_at)
+
+    @property
+    def lived_since(self) -> datetime:
+        """The earliest moment that it can have begun."""
+        return (
+            self.started_at if self.earliest_at is None else min(self.started_at, self.earliest_at)
+        )
+
+    @property
+    def in_doubt(self) -> bool:
+        """Tell whether it may have been made much later than it says."""
+        return self.counts_from - self.ended_at > DOUBTED_AFTER
 
 
 class KeepReason(StrEnum):
@@ -128,7 +149,7 @@ def decide(
     clock_state: ClockState,
 ) -> Disposition:
     """Say whether an item may go. `trusted_now` is the latest moment that is surely past."""
-    until = owed_until(item.subject, item.ended_at, policies, lived_since=item.started_at)
+    until = owed_until(item.subject, item.counts_from, policies, lived_since=item.lived_since)
     for hold in holds:  # (1) a hold always wins
         if covers(hold, item):
             return Keep(KeepReason.HOLD, until, hold.hold)
@@ -142,12 +163,16 @@ def decide(
 
 
 def covers(hold: HeldScope, item: Item) -> bool:
-    """Tell whether a hold keeps an item. A record that names no camera is kept with its time."""
+    """Tell whether a hold keeps an item. A record that names no camera is kept with its time; one
+    whose time is in doubt with all the time that it can be of."""
     if hold.everything or item.session in hold.sessions or hold.persons & item.person_refs:
         return True
+    started_at, ended_at = item.started_at, item.ended_at
+    if item.in_doubt:
+        started_at, ended_at = item.lived_since, item.counts_from
     return any(
-        span.started_at <= item.ended_at
-        and item.started_at <= span.ended_at
+        span.started_at <= ended_at
+        and started_at <= span.ended_at
         and (item.camera is None or not span.cameras or item.camera in span.cameras)
         for span in hold.spans
     )

@@ -19,7 +19,7 @@ from retention.policy import Dispose, due_ranges
 from retention.records.clock import to_micros
 from retention.records.keeping import RetentionSubject
 from retention.records.kinds import KINDS, RetentionClass
-from retention.standing import Standing, item_of, read_standing
+from retention.standing import Standing, await_standing, item_of, judge_again
 from retention.store import disposal as rows_of
 from retention.store import people
 from retention.store.database import NodeStore
@@ -101,10 +101,10 @@ class _Pass:
 
     def _step(self, kind: str, after: int | None) -> int | None:
         """Look at some records of a kind and let those go that may; return where to go on."""
+        standing = await_standing(self._store, self._beat, central=self._central)
+        if standing.everything_is_held:
+            return None
         with self._store.read() as connection:
-            standing = self._standing(connection)
-            if standing is None or standing.everything_is_held:
-                return None
             found = _between(connection, standing, kind, after)
             due = [one for one in found if self._judge(connection, standing, one) is not None]
         if due:
@@ -113,14 +113,11 @@ class _Pass:
             self.done.more = self.done.total >= self._limit
         return found[-1].occurred_at if found else None
 
-    def _standing(self, connection: sqlite3.Connection) -> Standing | None:
-        return read_standing(self._store, connection, central=self._central)
-
     def _let_go(
         self, connection: sqlite3.Connection, subject: RetentionSubject, due: list[KeptRecord]
     ) -> None:
         """Judge once more, now that nothing can come in between, and empty what may go."""
-        standing = self._standing(connection)
+        standing = judge_again(self._store, connection, central=self._central)
         if standing is None:
             return
         owed: dict[int, datetime] = {}

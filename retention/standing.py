@@ -6,6 +6,7 @@ Read inside the transaction that acts on it, so that nothing can come in between
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -65,6 +66,27 @@ def read_standing(
     )
 
 
+def await_standing(store: NodeStore, beat: Callable[[], None], *, central: bool) -> Standing:
+    """Return what stands now, after looking for the sessions of every held person."""
+    while True:
+        with store.read() as connection:
+            standing = read_standing(store, connection, central=central)
+        if standing is not None:
+            return standing
+        beat()
+        with store.write() as connection:
+            holds.read_on(connection)
+
+
+def judge_again(
+    store: NodeStore, connection: sqlite3.Connection, *, central: bool
+) -> Standing | None:
+    """Return what stands in the transaction that is about to act; None when a person was put under
+    a hold since and there is much to look through: then nothing may go now."""
+    holds.read_on(connection)  # what was recorded since, our own records too
+    return read_standing(store, connection, central=central)
+
+
 def item_of(
     store: NodeStore,
     connection: sqlite3.Connection,
@@ -80,13 +102,14 @@ def item_of(
     """Return an item as the policy sees it. `sequences` are the places (and places among the sent)
     of its records, `span` what they say of its time, in microseconds: the last place bounds it."""
     last = max(sequence for sequence, _ in sequences)
-    started_at, ended_at = trusted.lived(
-        connection, store.clock, last, from_micros(span[0]), from_micros(span[1])
-    )
+    started_at, ended_at = (from_micros(moment) for moment in span)
+    earliest_at, latest_at = trusted.lived(connection, store.clock, last, started_at, ended_at)
     return Item(
         subject=subject,
         started_at=started_at,
         ended_at=ended_at,
+        earliest_at=earliest_at,
+        latest_at=latest_at,
         camera=camera,
         session=session,
         person_refs=person_refs,

@@ -197,9 +197,10 @@ class Node:
     # -- time, promises, central ------------------------------------------------------------------
 
     def advance(self, by: timedelta = timedelta(0)) -> None:
-        """Let time pass, in steps of at most ten days as far as the custodian is concerned."""
+        """Let time pass, with the custodian looking after an hour and then every ten days."""
+        longest = timedelta(hours=1)
         while by > timedelta(0):
-            part = min(by, 10 * DAY)
+            part, longest = min(by, longest), 10 * DAY
             self.clock.advance(part)
             by -= part
             self.tick()
