@@ -174,6 +174,37 @@ def test_killed_recorder_loses_at_most_the_open_gop_and_the_outage_is_a_gap(reco
     recorder.assert_every_moment_is_explained()
 
 
+NODE = """
+import sys
+from edge.config import EdgeConfig
+from edge.processes import process_table
+from edge.supervisor import Supervisor
+config = EdgeConfig.model_validate_json(sys.argv[1])
+config.node.data.mkdir(parents=True, exist_ok=True)
+Supervisor(config, process_table(config)[:1]).run()
+"""
+
+
+def test_failing_power_seals_what_there_is_and_the_gap_says_why(config):
+    """A real supervisor, its recorder and a camera; SIGPWR is what a UPS daemon sends."""
+    recorder = Recorder(config)
+    command = [sys.executable, "-P", "-c", NODE, config.model_dump_json()]
+    node = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        recorder.until(lambda: len(recorder.segments()) >= 1)
+        recorder.until(lambda: any(recorder.config.footage_root.rglob("*.part")))
+        node.send_signal(signal.SIGPWR)
+        assert node.wait(DEADLINE_SECONDS) == 0
+        assert list(recorder.config.footage_root.rglob("*.part")) == []
+        (gap,) = recorder.gaps()
+        assert (gap.cause, gap.started_at) == ("power_failing", recorder.segments()[-1].ended_at)
+        recorder.assert_every_moment_is_explained()
+    finally:
+        node.kill()
+        node.wait()
+        recorder.close()
+
+
 @pytest.fixture
 def hevc_url() -> Iterator[str]:
     """The address of a camera that sends HEVC, a key picture every third of a second."""
