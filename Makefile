@@ -41,7 +41,7 @@ lint: .venv/.requirements
 
 test: setup lint
 	@.ci/system-packages ffprobe
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 bench: setup
 	@$(BIN)/python -P -m tests.bench

@@ -9,11 +9,13 @@ is started again; when that does not help, the demo and everything made from it 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from xdist.scheduler import LoadGroupScheduling
+from xdist.scheduler import LoadScopeScheduling
 
 from edge.simulators.demo_config import CAMERAS, DemoTimes
 from edge.simulators.demo_stack import DemoFailed, DemoStack
@@ -22,7 +24,8 @@ from hardware.errors import HardwareError, PeopleMissing
 from hardware.simulated_actors import Genuine
 from hardware.simulated_people import load_people
 
-GROUP = "stack"
+SIGN = "DemoStack"
+LONG = ("test_demo.py",)
 INSURED = Genuine("person-a", 2)
 RECOVERY_SECONDS = 15.0  # a node brings a killed process back by itself
 REBUILDS = 2  # what cannot be started at all must not cost every test its minute
@@ -66,22 +69,33 @@ def client(stack: DemoStack) -> Iterator[PharmacyClient]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if _shares(item):
-            item.add_marker(pytest.mark.xdist_group(GROUP))
-    items.sort(key=lambda item: not _shares(item))  # stable: the random order stays otherwise
+    """Put the sharers first, then what takes longest; the random order stays otherwise."""
+    for item in filter(_shares, items):
+        if not _names_the_demo(str(item.path)):
+            raise pytest.UsageError(f"{item.path} shares the demo: it must name {SIGN}")
+    items.sort(key=lambda item: (not _shares(item), item.path.name not in LONG))
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadGroupScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     return OneWorkerAFile(config, log)
 
 
-class OneWorkerAFile(LoadGroupScheduling):
-    """Hands out the group that shares the demo, then file by file: much is made once a file."""
+class OneWorkerAFile(LoadScopeScheduling):
+    """Hands out the files that share the demo as one, then file by file: much is made once a file.
+
+    It sees names only, so a file shares the demo when it names its class. (The mark `xdist_group`
+    would say it better, but pytest 9.2 does not let xdist 3.8 pass it on.)
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        return super()._split_scope(nodeid).split("::")[0]
+        name = nodeid.split("::")[0]
+        return "demo" if _names_the_demo(str(self.config.rootpath / name)) else name
+
+
+@cache
+def _names_the_demo(path: str) -> bool:
+    return SIGN in Path(path).read_text(encoding="utf-8")
 
 
 def _definition(item: pytest.Item) -> Any:
