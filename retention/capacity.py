@@ -71,6 +71,7 @@ class Forecast:
     today: date
     rate: Rate
     free_bytes: int
+    held_bytes: int
     full_on: date | None
     resumes_on: date | None
     missing_bytes: int
@@ -79,7 +80,8 @@ class Forecast:
 
     @property
     def days_left(self) -> int | None:
-        return None if self.full_on is None else (self.full_on - self.today).days
+        """Return how many whole days of recording still fit; None if all of the horizon do."""
+        return None if self.full_on is None else (self.full_on - self.today).days - 1
 
     @property
     def meets_floor(self) -> bool:
@@ -208,6 +210,7 @@ def forecast(
         today=today,
         rate=rate,
         free_bytes=free_bytes,
+        held_bytes=sum(owed_still.values()),
         full_on=full_on,
         resumes_on=None if full_on is None else _first_after(full_on, released, own),
         missing_bytes=missing,

@@ -18,6 +18,7 @@ from retention.store.database import StoreError
 
 SUBCOMMANDS = (
     "retention.check_command",
+    "retention.plan_command",
     "retention.rebuild_command",
     "retention.export.export_command",
 )

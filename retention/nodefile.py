@@ -37,6 +37,13 @@ class CentralPart(_Part):
 class CameraPart(_Part):
     id: str
     scene_role: SceneRole
+    url: str
+    encode_bits_per_second: int = 2_000_000
+
+    @property
+    def configured_bits(self) -> int | None:
+        """Return the bit rate that this node itself encodes to; others set their own."""
+        return self.encode_bits_per_second if self.url.startswith("v4l2:") else None
 
 
 class VolumePart(_Part):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from retention.capacity import Forecast, Frozen, Rate, Rates, forecast, goes_on, rates
+from retention.capacity import HORIZON_DAYS, Forecast, Frozen, Rate, Rates, forecast, goes_on, rates
 from retention.policy import AdoptedPolicy, owed_until
 from retention.records.clock import from_micros, from_text
 from retention.records.keeping import Hold
@@ -21,6 +21,7 @@ from retention.store.intake import DayIntake
 ASSUMED_BITS_PER_SECOND = 4_000_000
 """A usual 1080p camera, when nothing was measured and nothing is configured."""
 DAY_SECONDS = 86_400
+BEYOND_DAYS = 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ def look_ahead(
             held=_held(days, since),
             owed=owed,
             frozen=on_hold(holds.standing(connection)),
+            horizon_days=_horizon(owed(now) - now),
         ),
         {camera: since[camera] for camera in cameras},
         promised,
@@ -162,6 +164,11 @@ def _held_since(
     if owed_from is None or oldest.date() >= owed_from:
         return oldest
     return datetime.combine(owed_from, time(), UTC)
+
+
+def _horizon(owed_for: timedelta) -> int:
+    """Return how far to look: beyond the day on which what is recorded today may go."""
+    return max(HORIZON_DAYS, owed_for.days + BEYOND_DAYS)
 
 
 def _known_since(

@@ -111,7 +111,7 @@ def test_fresh_node_needs_a_floor_of_days():
     assert enough.missing_bytes == 0
     assert 366 * GB <= enough.need_bytes <= 368 * GB
     short = ahead(300 * GB)
-    assert short.days_left == 301
+    assert short.days_left == 300
     assert short.full_on == TODAY + 301 * DAY
     assert 66 * GB <= short.missing_bytes <= 68 * GB
     assert short.need_bytes == enough.need_bytes
@@ -133,7 +133,7 @@ def test_recording_resumes_when_the_oldest_footage_may_go():
 
 def test_hold_keeps_what_would_have_made_room():
     year = {TODAY - number * DAY: GB for number in range(1, 367)}
-    assert ahead(3 * GB, held=year, frozen=[Frozen(None, None)]).days_left == 4
+    assert ahead(3 * GB, held=year, frozen=[Frozen(None, None)]).days_left == 3
     some = Frozen(TODAY - 366 * DAY, TODAY - 350 * DAY)
     assert ahead(3 * GB, held=year, frozen=[some]).days_left is not None
     outside = Frozen(TODAY - 900 * DAY, TODAY - 800 * DAY)
@@ -142,7 +142,7 @@ def test_hold_keeps_what_would_have_made_room():
 
 def test_footage_beyond_its_time_that_is_still_there_is_not_counted_on():
     stale = {TODAY - 700 * DAY: 1000 * GB}
-    assert ahead(10 * GB, held=stale).days_left == 11
+    assert ahead(10 * GB, held=stale).days_left == 10
     assert ahead(10 * GB, held=stale).need_bytes == ahead(10 * GB).need_bytes
 
 
@@ -197,10 +197,10 @@ def test_more_room_never_fills_earlier(free, more, per_day):
     [
         (400, set()),
         (300, {"FLOOR_AT_RISK"}),
-        (89, {"FLOOR_AT_RISK"}),
-        (88, {"FLOOR_AT_RISK", "DISK_WARN"}),
-        (29, {"FLOOR_AT_RISK", "DISK_WARN"}),
-        (28, {"FLOOR_AT_RISK", "DISK_WARN", "DISK_ALARM"}),
+        (90, {"FLOOR_AT_RISK"}),
+        (89, {"FLOOR_AT_RISK", "DISK_WARN"}),
+        (30, {"FLOOR_AT_RISK", "DISK_WARN"}),
+        (29, {"FLOOR_AT_RISK", "DISK_WARN", "DISK_ALARM"}),
     ],
 )
 def test_levels_follow_the_days_that_are_left(free, wanted):
@@ -208,9 +208,9 @@ def test_levels_follow_the_days_that_are_left(free, wanted):
 
 
 def test_alarm_ends_only_when_it_is_clearly_over():
-    assert levels(ahead(91 * GB), 90, 30) == {"FLOOR_AT_RISK"}
-    assert "DISK_WARN" in levels(ahead(91 * GB), 90, 30, ["DISK_WARN"])
-    assert "DISK_WARN" not in levels(ahead(92 * GB), 90, 30, ["DISK_WARN"])
+    assert levels(ahead(92 * GB), 90, 30) == {"FLOOR_AT_RISK"}
+    assert "DISK_WARN" in levels(ahead(92 * GB), 90, 30, ["DISK_WARN"])
+    assert "DISK_WARN" not in levels(ahead(93 * GB), 90, 30, ["DISK_WARN"])
     just = ahead(370 * GB)
     assert levels(just, 90, 30) == set()
     assert levels(just, 90, 30, ["FLOOR_AT_RISK"]) == {"FLOOR_AT_RISK"}

@@ -297,8 +297,8 @@ def test_room_is_reckoned_once_a_minute(config, store, volumes, clock, room):
     assert not watch.now().enough
     record_days(store, clock, 3)
     found = watch.now()
-    assert (found.bytes_per_day, found.days_left, found.enough) == (GB, 101, False)
+    assert (found.bytes_per_day, found.days_left, found.enough) == (GB, 100, False)
     room["bytes"] = 1000 * GB
-    assert watch.now().days_left == 101
+    assert watch.now().days_left == 100
     clock.advance(timedelta(seconds=61))
     assert watch.now().enough
