@@ -167,6 +167,8 @@ def covers(hold: HeldScope, item: Item) -> bool:
     whose time is in doubt with all the time that it can be of."""
     if hold.everything or item.session in hold.sessions or hold.persons & item.person_refs:
         return True
+    if item.session is not None and (hold.sessions or hold.persons):
+        return False  # Another session at the same time: its footage is held, not its archive.
     started_at, ended_at = item.started_at, item.ended_at
     if item.in_doubt:
         started_at, ended_at = item.lived_since, item.counts_from
