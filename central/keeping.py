@@ -229,6 +229,12 @@ class Stands:
     nodes: tuple[tuple[str, Delivery, str], ...]
 
     @property
+    def content(self) -> dict[str, Any]:
+        """What it says: the hold or the policy as nodes get it."""
+        found: dict[str, Any] = json.loads(self.row.body)
+        return found
+
+    @property
     def arrived(self) -> bool:
         return all(state in ("done", "none") for _, state, _ in self.nodes)
 

@@ -9,8 +9,8 @@ from sqlalchemy import func, select
 from central.database import require_head
 from central.errors import DatabaseOutdated, DatabaseUnavailable
 from central.pages.wiring import install_pages
-from central.tables import Flag, Node, Session, WireIncident, table_of
-from central.web import routes_nodes, routes_sessions
+from central.tables import Flag, HoldRow, Node, NodeAlarm, Session, WireIncident, table_of
+from central.web import routes_keeping, routes_nodes, routes_sessions
 from central.web.limits import BodyLimit
 from central.web.problems import install, responses
 from central.web.state import State, WebState
@@ -19,6 +19,7 @@ from retention.terms.problems import Problem, Refusal
 
 NODES, SESSIONS = table_of(Node), table_of(Session)
 FLAGS, INCIDENTS = table_of(Flag), table_of(WireIncident)
+ALARMS, HOLDS = table_of(NodeAlarm), table_of(HoldRow)
 
 
 def create_app(state: WebState) -> FastAPI:
@@ -34,6 +35,7 @@ def create_app(state: WebState) -> FastAPI:
     app.add_middleware(BodyLimit)
     app.include_router(routes_nodes.router)
     app.include_router(routes_sessions.router)
+    app.include_router(routes_keeping.router)
     app.add_api_route("/healthz", _healthz, tags=["operations"])
     unready = responses(anywhere={503: "STORAGE_UNAVAILABLE"})
     app.add_api_route("/readyz", _readyz, tags=["operations"], responses=unready)
@@ -68,6 +70,8 @@ def _metrics(state: State) -> Response:
             "records_projected": select(func.coalesce(func.sum(NODES.c.projected_sent), 0)),
             "sessions": select(func.count()).select_from(SESSIONS),
             "flags_open": select(func.count()).where(FLAGS.c.cleared_at.is_(None)),
+            "alarms_open": select(func.count()).where(ALARMS.c.cleared_at.is_(None)),
+            "holds_standing": select(func.count()).where(HOLDS.c.released_at.is_(None)),
             "wire_incidents": select(func.count()).select_from(INCIDENTS),
         }
         for name, query in values.items():

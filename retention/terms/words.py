@@ -141,6 +141,58 @@ FOOTAGE_ANSWERS: Words = {
     "PROOF_REJECTED": ("存证证明不成立", "the proof does not hold"),
     "STORAGE_UNAVAILABLE": ("复核中心磁盘无法写入", "central could not write its disk"),
 }
+SAMPLE_CAUSES: Words = {
+    "NO_SUCH_LEAF": ("节点说没有这条记录", "the node says that it never had it"),
+    "RECORD_MISSING": ("节点上的记录已不在", "the record is gone from the node"),
+    "ROW_MISSING": ("节点索引中没有这段录像", "the node's index does not know it"),
+    "VOLUME_MISSING": ("录像磁盘不在", "the footage disk is missing"),
+    "FILE_MISSING": ("录像文件不在", "the file is missing"),
+    "FILE_UNREADABLE": ("录像文件无法读取", "the file cannot be read"),
+    "FILE_CHANGED": ("录像文件被改动", "the file was changed"),
+    "RECORD_CHANGED": ("记录被改动", "the record was changed"),
+    "RECORD_UNREADABLE": ("记录无法读懂", "the record cannot be read"),
+    "RECORD_MISPLACED": ("记录不属于这一位置", "the record belongs elsewhere"),
+    "PROOF_REJECTED": ("存证证明不成立", "the proof does not hold"),
+    "CHUNK_REJECTED": ("出示的内容与记录不符", "what was shown is not the record's"),
+    "DISPOSAL_UNPROVEN": ("处置记录不成立", "the disposal is not proven"),
+    "DISPOSAL_MISPLACED": ("处置记录说的是别的录像", "the disposal is of something else"),
+    "DISPOSED_EARLY": ("在期限之前被处置", "disposed of before its term"),
+    "DISPOSED_UNDER_HOLD": ("在封存期间被处置", "disposed of under a hold"),
+    "NOT_SAID": ("节点没有说明", "the node does not say why"),
+}
+RETENTION_SUBJECTS: Words = {
+    "footage": ("录像", "Footage"),
+    "archive": ("业务档案", "Session archives"),
+    "purchase_evidence": ("进货凭证", "Purchase evidence"),
+    "processing": ("个人信息处理记录", "Processing records"),
+    "footage_index": ("录像索引", "The footage index"),
+    "operations": ("运行记录", "Operating records"),
+}
+FACE_MATERIALS: Words = {
+    "face_reference": ("人脸比对照片", "Face references"),
+    "probe_crop": ("现场人脸截图", "Face crops"),
+}
+HOLD_SCOPES: Words = {
+    "session": ("一笔业务", "One session"),
+    "person": ("一名参保人的全部业务", "Every session of an insured person"),
+    "pharmacy": ("整家药店", "The whole pharmacy"),
+    "span": ("一段时间", "A span of time"),
+}
+BREACH_CAUSES: Words = {
+    "disk_full": ("存储空间不足", "Not enough storage"),
+    "footage_missing": ("录像缺失", "Footage is missing"),
+    "footage_changed": ("录像被改动", "Footage was changed"),
+    "volume_missing": ("录像磁盘不在", "A footage disk is missing"),
+}
+BREACH_STAGES: Words = {
+    "announced": ("预告", "Announced"),
+    "recorded": ("已发生", "Happened"),
+    "averted": ("已避免", "Averted"),
+}
+CLOSURE_KINDS: Words = {
+    "closed": ("歇业", "Closed"),
+    "power_off": ("断电", "Power off"),
+}
 NEXT_STEPS: Words = {
     "enrol_or_attest": ("待核验身份", "Verify the identity"),
     "verify": ("待核验身份", "Verify the identity"),
@@ -230,6 +282,13 @@ ACCESS_ACTIONS: Words = {
     "keys.read": ("查看中心公钥", "Read central's keys"),
     "records.read": ("查看原始记录", "Read records"),
     "coverage.read": ("查看录像覆盖", "Read coverage"),
+    "retention.read": ("查看留存", "Read retention"),
+    "audit.start": ("发起抽查", "Started an audit"),
+    "audit.read": ("查看抽查", "Read an audit"),
+    "hold.place": ("封存", "Placed a hold"),
+    "hold.read": ("查看封存", "Read a hold"),
+    "hold.release": ("解除封存", "Released a hold"),
+    "policy.adopt": ("下达留存政策", "Adopted a retention policy"),
     "access.read": ("查看访问记录", "Read the access log"),
     "access.export": ("导出访问记录", "Exported the access log"),
 }
@@ -250,6 +309,13 @@ TABLES: dict[str, Words] = {
     "relation": RELATIONS,
     "rx_source": RX_SOURCES,
     "footage": FOOTAGE_ANSWERS,
+    "sample": SAMPLE_CAUSES,
+    "subject": RETENTION_SUBJECTS,
+    "material": FACE_MATERIALS,
+    "scope": HOLD_SCOPES,
+    "breach": BREACH_CAUSES,
+    "stage": BREACH_STAGES,
+    "closure": CLOSURE_KINDS,
     "rule": GATE_RULES,
     "measure": QUALITY_MEASURES,
     "signal": LIVENESS_SIGNALS,
