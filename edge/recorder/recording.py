@@ -7,7 +7,6 @@ next run begins.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from fractions import Fraction
 
@@ -15,6 +14,7 @@ import structlog
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from edge.recorder.footage_end import FootageEnd
 from edge.recorder.parameters import (
     LENGTH_PREFIXED,
     LOOKED_AT_BYTES,
@@ -22,7 +22,7 @@ from edge.recorder.parameters import (
     parameter_set,
 )
 from edge.recorder.places import Places
-from edge.recorder.segmenter import MAX_WALL_JUMP_US, Before, Segmenter, Step
+from edge.recorder.segmenter import Segmenter, Step
 from edge.recorder.watchdog import Watchdog
 from edge.recorder.writer import SegmentWriter
 from hardware.packets import PacketSource, ReceivedPacket
@@ -60,9 +60,7 @@ class Recording:
         self._camera, self._scene_role = camera, scene_role
         self._segment_seconds = segment_seconds
         self._watchdog = Watchdog(store, camera, segment_seconds)
-        self._began_us = to_micros(store.clock.now())
-        self._until_us: int | None = None
-        self._before: Before | None = None
+        self._end = FootageEnd(store, camera, scene_role)
         self._source: PacketSource | None = None
         self._segmenter: Segmenter | None = None
         self._writer: SegmentWriter | None = None
@@ -90,7 +88,7 @@ class Recording:
         """
         found = self._places.recover()
         if found.sealed or found.adopted:
-            self._until_us = None
+            self._end.recovered()
         if found.sealed or found.adopted or found.incidents:
             log.info(
                 "footage_recovered",
@@ -109,13 +107,12 @@ class Recording:
     def note_unexplained_end(self) -> None:
         """At start: footage that ends without a gap means that the last recorder crashed."""
         with self._store.write() as connection:
-            if footage.explained_until(connection, self._camera) is not None:
-                self._open_gap(connection, GapCause.RECORDER_CRASHED)
+            self._end.open_gap_after_crash(connection)
 
     def open_gap(self, cause: GapCause) -> None:
         """Say that there is no footage from the end of the last one on."""
         with self._store.write() as connection:
-            self._open_gap(connection, cause)
+            self._end.open_gap(connection, cause)
 
     def summarise(self) -> None:
         """Write the coverage of every full hour that is over; cheap when none is."""
@@ -134,7 +131,7 @@ class Recording:
         if time_base is None:
             raise ValueError("the camera's stream has no time base")
         self._source, self._codec, self._parameters = source, source.codec_name, None
-        before = self._before or self._end_known_from_rows()
+        before = self._end.before_next_run()
         self._segmenter = Segmenter(time_base, self._segment_seconds, before)
         return time_base
 
@@ -172,7 +169,7 @@ class Recording:
     def _leave(self) -> None:
         """Forget the connection, but not where its footage ended."""
         if self._segmenter is not None:
-            self._before = self._segmenter.before
+            self._end.left(self._segmenter.before)
             self._watchdog.left()
         self._segmenter = self._source = None
 
@@ -186,8 +183,9 @@ class Recording:
         seal_asked: bool,
     ) -> None:
         self._refuse_new_parameters(packet)
+        offset_us = self._end.wall_offset_us()
         step = segmenter.keyframe(
-            packet.dts or 0, received_ns // 1000, self._wall_offset_us(), seal_asked=seal_asked
+            packet.dts or 0, received_ns // 1000, offset_us, seal_asked=seal_asked
         )
         if step is Step.WRITE and self._writer is not None:
             self._writer.write(packet)
@@ -228,8 +226,8 @@ class Recording:
                     process=f"recorder-{self._camera}", moved_ms=segmenter.wall_moved_us // 1000
                 )
                 append(self._store, connection, moved)
-            if self._until_us is not None and self._until_us < start_us:
-                self._open_gap(connection, GapCause.STREAM_CHANGED)
+            if self._end.is_before(start_us):
+                self._end.open_gap(connection, GapCause.STREAM_CHANGED)
             run = RunStarted(
                 run=self._run,
                 camera=self._camera,
@@ -241,7 +239,7 @@ class Recording:
             )
             footage.insert_run(self._store, connection, run)
             footage.close_gap(self._store, connection, self._camera, start_us)
-        self._until_us = start_us
+        self._end.is_at(start_us)
         log.info("run_started", camera=self._camera, run=self._run, codec=self._codec)
 
     def _begin_segment(self, segmenter: Segmenter) -> None:
@@ -272,7 +270,7 @@ class Recording:
         finished = writer.sink.finish(from_micros(end_us))
         self._writer = None
         sealed = seal(self._store, volume.root, finished, volume.name)
-        self._until_us = end_us
+        self._end.is_at(end_us)
         self._watchdog.sealed(volume.root / finished.identity.path(), sealed.segment)
         log.info(
             "segment_sealed",
@@ -286,30 +284,3 @@ class Recording:
     def _end_run(self, end_us: int, cause: GapCause) -> None:
         self._seal(end_us)
         self.open_gap(cause)
-
-    def _open_gap(self, connection: sqlite3.Connection, cause: GapCause) -> None:
-        started_at = self._explained_until(connection)
-        footage.open_gap(self._store, connection, self._camera, self._scene_role, started_at, cause)
-
-    def _wall_offset_us(self) -> int:
-        clock = self._store.clock
-        return to_micros(clock.now()) - clock.monotonic_ns() // 1000
-
-    def _end_known_from_rows(self) -> Before | None:
-        """Return where the last recorder's footage ended, unless the wall clock was set back."""
-        with self._store.read() as connection:
-            known = footage.explained_until(connection, self._camera)
-        if known is None or known - to_micros(self._store.clock.now()) > MAX_WALL_JUMP_US:
-            return None
-        return Before(known, self._wall_offset_us())
-
-    def _explained_until(self, connection: sqlite3.Connection) -> int:
-        """Return where unexplained time begins; what this process knows goes before the rows,
-        whose latest end lies in the future after the wall clock was set back."""
-        known = self._until_us
-        if known is None:
-            known = footage.explained_until(connection, self._camera)
-        now = to_micros(self._store.clock.now())
-        if known is None:
-            return self._began_us
-        return now if known - now > MAX_WALL_JUMP_US else known
