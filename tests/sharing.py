@@ -158,15 +158,17 @@ def mended(stack: DemoStack) -> bool:
         "edge": stack.start_edge,
     }
     try:
-        stack.wait_for("parts", lambda: not stack.missing(), RECOVERY_SECONDS)
-    except DemoFailed:
-        try:
+        for name in [name for name in starts if not stack.runs(name)]:
+            stack.stop(name)  # forgets it
+            starts[name]()
+        if not _answers_soon(stack):
             for name in stack.missing():
                 stack.stop(name)
                 starts[name]()
-            stack.wait_for("parts", lambda: not stack.missing(), RECOVERY_SECONDS)
-        except (DemoFailed, KeyError):  # the cameras have new addresses when they are started again
-            return False
+            if not _answers_soon(stack):
+                return False
+    except (DemoFailed, KeyError):  # cameras that are started again have new addresses
+        return False
     try:
         for camera, _ in CAMERAS:
             stack.cameras.control(camera).resume()
@@ -174,5 +176,13 @@ def mended(stack: DemoStack) -> bool:
         stack.cameras.control("counter").show(INSURED)
         httpx.post(f"{stack.platform_url}/control", json={"fault": None}).raise_for_status()
     except (HardwareError, httpx.HTTPError):
+        return False
+    return True
+
+
+def _answers_soon(stack: DemoStack) -> bool:
+    try:
+        stack.wait_for("parts", lambda: not stack.missing(), RECOVERY_SECONDS)
+    except DemoFailed:
         return False
     return True

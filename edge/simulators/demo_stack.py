@@ -42,7 +42,7 @@ from hardware.simulated_camera import CameraPlan
 from hardware.simulated_cameras import SimulatedCameras
 
 log = structlog.get_logger()
-START_SECONDS = 60.0
+START_SECONDS = 120.0  # seconds on a quiet machine; a part that ends is told at once
 STOP_SECONDS = 20.0
 
 
@@ -264,7 +264,7 @@ class DemoStack:
         }
         found = [] if self._cameras_answer() else ["cameras"]
         return found + [
-            name for name, url in asked.items() if not (self._runs(name) and _answers(url))
+            name for name, url in asked.items() if not (self.runs(name) and _answers(url))
         ]
 
     def _cameras_answer(self) -> bool:
@@ -275,7 +275,8 @@ class DemoStack:
             return False
         return True
 
-    def _runs(self, name: str) -> bool:
+    def runs(self, name: str) -> bool:
+        """Tell whether the first process of a part is there."""
         process = self._processes.get(name)
         return process is not None and process.poll() is None
 
