@@ -68,7 +68,8 @@ def facts_of(path: Path, segment: str) -> SegmentFacts:
 
 def _begins_with_key(path: Path) -> bool:
     try:
-        with av.open(str(path)) as container:
+        # Nothing is decoded: FFmpeg would otherwise decode a picture to describe the stream.
+        with av.open(str(path), options={"skip_frame": "all"}) as container:
             return next((one.is_keyframe for one in container.demux(video=0) if one.size), False)
     except (av.error.FFmpegError, IndexError):  # unreadable, or without a video stream
         return False

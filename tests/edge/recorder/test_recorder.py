@@ -126,6 +126,21 @@ def test_every_outage_is_one_gap_from_footage_to_footage(node, film):
     node.assert_sound()
 
 
+def test_camera_that_sends_old_pictures_after_a_reconnection_overlaps_nothing(
+    node, listed, transport_stream
+):
+    """It begins with 0.7 s from its buffer, which the footage has already; that is worked off."""
+    first, second = listed(transport_stream), listed(transport_stream)
+    second.received_ns = first.received_ns + 5_300_000_000
+    node.run(lambda: first, lambda: second, gone)
+    segments, gaps = node.rows()
+    assert [row.started_at for row in segments[1:]] == [row.ended_at for row in segments[:-1]]
+    assert len({row.run for row in segments}) == 2
+    assert (gaps[0].started_at, gaps[0].ended_at) == (segments[2].ended_at, segments[3].started_at)
+    assert [row.ended_at - row.started_at for row in segments[3:5]] == [1_999_000] * 2
+    node.assert_sound()
+
+
 def test_orderly_stop_seals_and_says_why_the_footage_ends(node, listed, transport_stream):
     stop = threading.Event()
 
