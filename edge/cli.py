@@ -1,4 +1,4 @@
-"""`countersight edge run|check|status|enrol|pair|unpair|pharmacist|shut-down --config FILE`.
+"""`countersight edge run|check|status|enrol|pair|unpair|… --config FILE`.
 
 Exit codes: 0 done and as expected, 1 a check failed, 2 wrong usage or configuration (one clear
 line). With `--json` exactly one JSON object goes to standard output.
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import zmq
 
-from edge import closure_command, shutdown_command, status
+from edge import closure_command, hold_command, inspector_command, shutdown_command, status
 from edge.checks import check_node
 from edge.config import EdgeConfig, load_config
 from edge.supervisor import run_node
@@ -82,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--terminal", required=True, help="终端 / the terminal's id")
         elif name == "pharmacist":
             command.add_argument("--id", required=True, help="药师编号 / the pharmacist's id")
-    for module in (closure_command, shutdown_command):
+    for module in (closure_command, hold_command, inspector_command, shutdown_command):
         module.add(commands)
     return parser
 

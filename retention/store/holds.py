@@ -248,3 +248,13 @@ def _last_event(connection: sqlite3.Connection, session: str) -> int:
         "SELECT max(occurred_at) FROM log WHERE session = ?", (session,)
     ).fetchone()
     return int(at or 0) + UNKNOWN_SESSION // timedelta(microseconds=1)
+
+
+def person_of(connection: sqlite3.Connection, session: str) -> str | None:
+    """Return whom a session was claimed for; None when this node does not know it any more."""
+    row = connection.execute(
+        "SELECT json_extract(CAST(bytes AS TEXT), ?) FROM log"
+        " WHERE session = ? AND kind = 'session.opened' AND disposed_by IS NULL",
+        (_PERSON_AT["session.opened"], session),
+    ).fetchone()
+    return None if row is None else str(row[0])

@@ -255,11 +255,13 @@ def test_a_hold_always_wins(item, found, holds, state):
         hold.everything
         or item.session in hold.sessions
         or bool(hold.persons & item.person_refs)
-        or not (item.session and (hold.sessions or hold.persons))
-        and any(
-            max(span.started_at, started_at) <= min(span.ended_at, ended_at)
-            and (item.camera is None or not span.cameras or item.camera in span.cameras)
-            for span in hold.spans
+        or (
+            not (item.session and (hold.sessions or hold.persons))
+            and any(
+                max(span.started_at, started_at) <= min(span.ended_at, ended_at)
+                and (item.camera is None or not span.cameras or item.camera in span.cameras)
+                for span in hold.spans
+            )
         )
         for hold in holds
     )

@@ -1,0 +1,83 @@
+"""`countersight edge inspector add|revoke|list`: who may hold and take evidence at the node itself.
+
+The secret is asked for at the terminal, or read from the first line of standard input; it is never
+an argument. The node's operator adds inspectors; each addition is a record that central sees.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from contextlib import closing
+from pathlib import Path
+
+from edge.config import EdgeConfig
+from retention.pages.formats import absolute
+from retention.records.clock import to_text
+from retention.records.errors import UsageError
+from retention.store import inspectors
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to `countersight edge`."""
+    purpose = "登记检查员 / inspectors who may act at the node"
+    parser = commands.add_parser("inspector", help=purpose, description=purpose)
+    deeds = parser.add_subparsers(dest="deed", required=True)
+    added = deeds.add_parser("add", help="登记或更换口令 / store a credential, or replace it")
+    revoked = deeds.add_parser("revoke", help="撤销 / take the access away")
+    listed = deeds.add_parser("list", help="列出 / all there ever were")
+    for deed, run in ((added, _add), (revoked, _revoke), (listed, _list)):
+        deed.add_argument("--config", type=Path, required=True, help="the node's TOML file")
+        deed.add_argument("--json", action="store_true", help="one JSON object on stdout")
+        if deed is not listed:
+            deed.add_argument("--id", required=True, help="检查员编号 / the inspector's id")
+        deed.set_defaults(run=run)
+
+
+def ask_secret() -> str:
+    """Ask for an inspector's secret, or read one line when nobody sits at a terminal."""
+    if sys.stdin.isatty():
+        return getpass.getpass("检查员口令 / inspector's secret: ")
+    return sys.stdin.readline().rstrip("\r\n")
+
+
+def tell(wanted: argparse.Namespace, found: dict[str, object], lines: list[str]) -> int:
+    """Print the answer as JSON or as lines; returns the exit code 0."""
+    text = json.dumps(found, ensure_ascii=False) if wanted.json else "\n".join(lines)
+    sys.stdout.write(text + "\n")
+    return 0
+
+
+def _add(wanted: argparse.Namespace, config: EdgeConfig) -> int:
+    secret = ask_secret()
+    with closing(config.open_store()) as store:
+        inspectors.add(store, wanted.id, secret)
+    return tell(wanted, {"inspector": wanted.id}, [f"已登记 / stored: {wanted.id}"])
+
+
+def _revoke(wanted: argparse.Namespace, config: EdgeConfig) -> int:
+    with closing(config.open_store()) as store:
+        if not inspectors.revoke(store, wanted.id):
+            raise UsageError(f"inspector {wanted.id[:80]!r}: nobody here has this id")
+    return tell(wanted, {"inspector": wanted.id}, [f"已撤销 / revoked: {wanted.id}"])
+
+
+def _list(wanted: argparse.Namespace, config: EdgeConfig) -> int:
+    with closing(config.open_store()) as store, store.read() as connection:
+        rows = inspectors.listed(connection)
+    found = [
+        {
+            "inspector": row.id,
+            "added_at": to_text(row.added_at),
+            "revoked_at": None if row.revoked_at is None else to_text(row.revoked_at),
+        }
+        for row in rows
+    ]
+    lines = [
+        f"{row.id}  {absolute(row.added_at)}"
+        + ("" if row.revoked_at is None else f"  已撤销 / revoked {absolute(row.revoked_at)}")
+        for row in rows
+    ]
+    return tell(wanted, {"inspectors": found}, lines or ["没有 / none"])
