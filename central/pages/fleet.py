@@ -203,6 +203,8 @@ def live_of(row: AnyRow, now: int) -> Live | None:
 
 def _live(status: Status, received_at: int, fresh: bool) -> Live:
     per_day = status.bytes_per_day
+    # Only the node knows what it may dispose of meanwhile; the rest is for those that do not say.
+    days = None if not per_day else status.disk_free_bytes // per_day
     return Live(
         received_at=received_at,
         fresh=fresh,
@@ -217,7 +219,7 @@ def _live(status: Status, received_at: int, fresh: bool) -> Live:
         clock_state=status.clock_state,
         clock_offset_ms=(to_micros(from_text(status.occurred_at)) - received_at) // 1000,
         disk_free_bytes=status.disk_free_bytes,
-        disk_days=None if not per_day else status.disk_free_bytes // per_day,
+        disk_days=days if status.disk_days is None else status.disk_days,
     )
 
 

@@ -16,6 +16,7 @@ from central.pages import openings, replay_rows, session_facts
 from central.pages.footage_progress import fragment_values, progress
 from central.pages.kit import kit_of
 from central.pages.openings import AnyRow
+from central.pages.session_hold import holds_of
 from central.pages.session_search import persons
 from central.pages.signed_in import Me, SignedIn
 from central.pages.steps import steps_in_words
@@ -182,6 +183,7 @@ def _show(
         opening=opening,
         person=persons(connection, [row]).get((row.node, row.session), ""),
         flags=_flags(connection, row),
+        holds=holds_of(connection, row),
         facts=session_facts.facts_of(told),
         steps=steps_in_words(told, lang),
         replay=replay.to_json(lang),

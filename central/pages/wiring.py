@@ -20,6 +20,8 @@ from central.pages import (
     media,
     nodes_pages,
     replay_rows,
+    retention_pages,
+    session_hold,
     session_list,
     session_page,
     signing_in,
@@ -49,11 +51,12 @@ def install_pages(app: FastAPI, state: WebState) -> None:
     app.include_router(signing_in.router)
     app.include_router(accounts_pages.router)
     app.include_router(access_pages.router)
-    for own in (session_list, session_page, footage_pages, replay_rows):
+    for own in (session_list, session_page, session_hold, footage_pages, replay_rows):
         app.include_router(own.router)
     app.include_router(media.router)
     app.include_router(nodes_pages.router)
     app.include_router(coverage_pages.router)
+    app.include_router(retention_pages.router)
 
 
 def _on_no_address(request: Request, exc: Exception) -> Response:

@@ -126,7 +126,8 @@ def adopt_policy(state: State, actor: Admin, asked: shown.PolicyRequest) -> show
         version = policies.adopt(
             state, connection, agency=asked.agency, pharmacy=asked.pharmacy, policy=asked.policy,
             years={str(name): number for name, number in asked.years.items()},
-            ceilings={str(name): days for name, days in asked.ceilings.items()}, actor=actor.name, reason=asked.reason,
+            ceilings={str(name): days for name, days in asked.ceilings.items()},
+            actor=actor.name, reason=asked.reason,
         )  # fmt: skip
         owner = {"agency": asked.agency, "pharmacy": asked.pharmacy}
         subject = f"policy {asked.policy}@{version}"

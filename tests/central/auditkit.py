@@ -37,9 +37,17 @@ Bend = Callable[[list[bytes]], list[bytes]]
 class AuditRig:
     """Seals segments, lets both sides settle, asks for proof and lets the node answer."""
 
-    def __init__(self, folder: Path, segments: int = 6, size: int = 150_000) -> None:
-        self.node, self.central = TestNode(folder), TestCentral(folder)
-        self.central.enrol()
+    def __init__(
+        self,
+        folder: Path,
+        segments: int = 6,
+        size: int = 150_000,
+        central: TestCentral | None = None,
+    ) -> None:
+        """Without a central that knows the node already, one is made."""
+        self.node, self.central = TestNode(folder), central or TestCentral(folder)
+        if central is None:
+            self.central.enrol()
         self.root = folder / "footage"
         self.root.mkdir()
         self.unreachable: set[str] = set()
@@ -145,11 +153,15 @@ class AuditRig:
             body = connection.execute(
                 select(COMMANDS.c.body).where(COMMANDS.c.subject == audit)
             ).scalar_one()
+        return audit, self.take(body)
+
+    def take(self, body: bytes) -> ChallengeCommand:
+        """Let the node take up a challenge as central signed it."""
         signed = SignedCommand.model_validate_json(body)
         assert isinstance(signed.command, ChallengeCommand)
         with self.node.store.write() as connection:
             uplink.take_command(self.node.store, connection, signed)
-        return audit, signed.command
+        return signed.command
 
     def answer(
         self, command: ChallengeCommand, bend: Bend = list, *, settling: bool = True
