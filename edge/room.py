@@ -18,12 +18,12 @@ KEPT_SECONDS, KEPT_SECONDS_WHILE_UNKNOWN = 60.0, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """`days_left` is None while nothing was measured; `enough` when every floor will be met."""
+    """`days_left` counts whole days that still fit, what may go meanwhile counted in; it is the
+    whole horizon of the forecast when all of it fits. None while too little was recorded."""
 
     free_bytes: int
     bytes_per_day: int | None
     days_left: int | None
-    enough: bool
 
 
 def forecast_now(config: EdgeConfig, store: NodeStore, volumes: Volumes) -> Outlook:
@@ -60,5 +60,6 @@ class RoomWatch:
         found = forecast_now(self._config, self._store, self._volumes)
         ahead, rate = found.forecast, found.rates.total
         if rate.basis == "assumed":
-            return Room(ahead.free_bytes, None, None, enough=False)
-        return Room(ahead.free_bytes, rate.bytes_per_day, ahead.days_left, ahead.meets_floor)
+            return Room(ahead.free_bytes, None, None)
+        left = len(ahead.days) if ahead.days_left is None else ahead.days_left
+        return Room(ahead.free_bytes, rate.bytes_per_day, left)

@@ -6,7 +6,6 @@ system. Nothing is asked of another process and no lock is held, so a page may p
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +19,6 @@ from retention.store import footage, uplink
 
 if TYPE_CHECKING:
     from edge.terminal.parts import Parts
-
-LOOK_DAYS, STOP_DAYS = 90, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,33 +42,38 @@ class CentralCondition:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`disk_days` at today's rate of recording, None while too little was recorded to tell;
-    `disk_free` in bytes; `face` says whether the verifier gave a sign of life lately."""
+    """`disk_days` by the node's forecast, None while too little was recorded to tell; `disk_free`
+    in bytes; `look_days` and `stop_days` are the limits of the configuration; `face` says whether
+    the verifier gave a sign of life lately."""
 
     cameras: tuple[CameraCondition, ...]
     central: CentralCondition
     disk_days: int | None
     disk_free: int
+    look_days: int
+    stop_days: int
     face: bool
 
     @property
     def disk_mark(self) -> Literal["ok", "look", "stop"]:
-        if self.disk_days is None or self.disk_days >= LOOK_DAYS:
+        if self.disk_days is None or self.disk_days >= self.look_days:
             return "ok"
-        return "look" if self.disk_days >= STOP_DAYS else "stop"
+        return "look" if self.disk_days >= self.stop_days else "stop"
 
 
 def condition(parts: Parts) -> Condition:
-    """Return how the node is doing now. Raises StoreUnavailable."""
-    free, per_day = shutil.disk_usage(parts.config.node.data).free, parts.daily.bytes()
+    """Return how the node is doing now. Raises StoreUnavailable, OSError."""
+    room, limits = parts.room.now(), parts.config.retention
     now = to_micros(parts.store.clock.now())
     with parts.store.read() as connection:
         cameras = tuple(_camera(parts, connection, camera, now) for camera in parts.config.cameras)
     return Condition(
         cameras=cameras,
         central=_central(parts),
-        disk_days=None if not per_day else free // per_day,
-        disk_free=free,
+        disk_days=room.days_left,
+        disk_free=room.free_bytes,
+        look_days=limits.warn_days,
+        stop_days=limits.alarm_days,
         face=parts.live is None or parts.live.verifier_heard,
     )
 

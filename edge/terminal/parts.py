@@ -12,6 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CollectorRegistry, Counter
 
 from edge.config import EdgeConfig
+from edge.room import RoomWatch
 from edge.session.service import Caller, SessionService
 from edge.session.settling import Settler
 from edge.session.state import SessionState
@@ -19,7 +20,6 @@ from edge.terminal.live import LiveView
 from edge.terminal.models import Certificate
 from edge.terminal.people import person_ref
 from edge.terminal.views import SessionView, session_view
-from edge.uplink.status import DailyBytes
 from edge.verifier.protocol import Verifier
 from retention.store.database import NodeStore
 
@@ -59,10 +59,10 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     # What the verifier shows of a running attempt; None where no verifier process publishes.
     live: LiveView | None = None
-    daily: DailyBytes = field(init=False)
+    room: RoomWatch = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "daily", DailyBytes(self.config, self.store))
+        object.__setattr__(self, "room", RoomWatch(self.config, self.store))
 
     def ref_of(self, certificate: Certificate) -> str:
         """Return the person_ref of a document; its number goes no further."""

@@ -14,11 +14,12 @@ import zmq
 
 from edge.config import CentralConfig
 from edge.process import ProcessContext
+from edge.room import RoomWatch
 from edge.uplink.connection import Connection
 from edge.uplink.contact import note_of
 from edge.uplink.log import StoreLog
 from edge.uplink.machine import UplinkMachine, UplinkSettings
-from edge.uplink.status import DailyBytes, status_of
+from edge.uplink.status import status_of
 from retention.store.database import NodeStore, StoreUnavailable
 from retention.terms import wire
 
@@ -71,7 +72,7 @@ class Uplink:
             signing_key=bytes.fromhex(central.signing_key),
         )
         self._machine = UplinkMachine(settings, self._log)
-        self._daily = DailyBytes(context.config, store)
+        self._room = RoomWatch(context.config, store)
         self._contact = note_of(context.config, store.clock)
         self._checkpoint_due = time.monotonic() + central.checkpoint_seconds
         self._status_due = 0.0
@@ -109,7 +110,7 @@ class Uplink:
         self._machine.note_progress(now)
         if self._machine.welcomed and now >= self._status_due:
             status = status_of(
-                self._context.config, self._store, self._machine.confirmed, self._daily
+                self._context.config, self._store, self._machine.confirmed, self._room
             )
             self._send(wire.encode(status))
             self._status_due = now + STATUS_SECONDS

@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-
 from edge.config import CameraConfig, EdgeConfig
+from edge.room import RoomWatch
 from retention.records.clock import from_micros, to_micros, to_text
 from retention.store import uplink
 from retention.store.database import NodeStore
 from retention.terms.wire import CameraStatus, Status
 
 FRESH_SECONDS = 2.5  # a camera that sealed nothing for so many segment lengths is not recording
-RATE_SECONDS = 60.0
-
-
-class DailyBytes:
-    """What a day of recording takes, reckoned once a minute; None while nobody can tell."""
-
-    def __init__(self, config: EdgeConfig, store: NodeStore) -> None:
-        self._cameras, self._store = [camera.id for camera in config.cameras], store
-        self._bytes: int | None = None
-        self._due_ns = 0
-
-    def bytes(self) -> int | None:
-        """Return bytes a day of all cameras together. Raises StoreUnavailable."""
-        now_ns = self._store.clock.monotonic_ns()
-        if now_ns >= self._due_ns:
-            with self._store.read() as connection:
-                self._bytes = uplink.bytes_per_day(connection, self._cameras)
-            # Until there is enough footage it is asked again soon: the first days matter most.
-            wait = RATE_SECONDS if self._bytes is not None else RATE_SECONDS / 6
-            self._due_ns = now_ns + int(wait * 1e9)
-        return self._bytes
 
 
 def status_of(
-    config: EdgeConfig, store: NodeStore, confirmed: int, daily: DailyBytes | None = None
+    config: EdgeConfig, store: NodeStore, confirmed: int, watch: RoomWatch | None = None
 ) -> Status:
-    """Return cameras, backlog and disk as the tables and the file system tell."""
+    """Return cameras, backlog and room as the tables and the file systems tell.
+
+    Raises StoreUnavailable, OSError.
+    """
     now = store.clock.now()
+    room = (watch or RoomWatch(config, store)).now()
     with store.read() as connection:
         size = uplink.log_size(connection)
         oldest = uplink.oldest_unsent_at(connection, confirmed)
@@ -50,8 +32,9 @@ def status_of(
         occurred_at=to_text(now),
         clock_state=store.clock.state(),
         cameras=cameras,
-        disk_free_bytes=shutil.disk_usage(config.node.data).free,
-        bytes_per_day=(daily or DailyBytes(config, store)).bytes(),
+        disk_free_bytes=room.free_bytes,
+        bytes_per_day=room.bytes_per_day,
+        disk_days=room.days_left,
         backlog=max(0, size.sent_count - confirmed),
         oldest_unsent_at=None if oldest is None else to_text(from_micros(oldest)),
     )

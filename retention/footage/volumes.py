@@ -8,6 +8,7 @@ runs is noticed before the next segment, and nothing is written under its empty 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Collection, Iterable, Mapping
@@ -140,7 +141,7 @@ class Volumes:
         return self.root(row.volume) / row.path
 
     def room_bytes(self) -> int:
-        """Return what may still be written, each file system once. Raises OSError."""
+        """Return what may still be written, each file system once. Raises StoreUnavailable."""
         return sum(room_by_device(self.look()).values())
 
     def _open(self, name: str, owner: Owner) -> Volume:
@@ -169,13 +170,14 @@ class Volumes:
 
 
 def room_by_device(volumes: Iterable[Volume]) -> dict[int, int]:
-    """Return the free bytes of every file system that takes footage, or will. Raises OSError."""
+    """Return the free bytes of every file system that takes footage, or will."""
     rooms: dict[int, int] = {}
     for volume in volumes:
         if volume.writable or volume.condition is Condition.FRESH:
             place = next(one for one in (volume.root, *volume.root.parents) if one.exists())
-            facts = os.statvfs(place)
-            rooms[os.stat(place).st_dev] = facts.f_bavail * facts.f_frsize
+            with contextlib.suppress(OSError):  # Pulled out since it was looked at: no room.
+                facts = os.statvfs(place)
+                rooms[os.stat(place).st_dev] = facts.f_bavail * facts.f_frsize
     return rooms
 
 

@@ -73,14 +73,16 @@ class CameraStatus(Frozen):
 
 
 class Status(Frozen):
-    """Live state. May be lost; never evidence. `bytes_per_day` is what recording takes up, from
-    the newest day of footage; None while too little was recorded to tell."""
+    """Live state. May be lost; never evidence. `bytes_per_day` is what recording takes up;
+    `disk_days` how many days of it still fit by the node's forecast, which counts what may go
+    meanwhile. Both are None while too little was recorded to tell."""
 
     occurred_at: Moment
     clock_state: Code
     cameras: Annotated[tuple[CameraStatus, ...], Field(max_length=64)]
     disk_free_bytes: Count
     bytes_per_day: Count | None = None
+    disk_days: Count | None = None
     backlog: Count
     oldest_unsent_at: Moment | None
 

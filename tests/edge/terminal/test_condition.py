@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -15,12 +14,14 @@ from fastapi import FastAPI
 
 from edge.config import EdgeConfig
 from edge.simulators.pharmacy import PharmacyClient
-from edge.terminal import condition as module
 from edge.terminal.app import create_app
 from edge.terminal.condition import CameraCondition, CentralCondition, condition
 from edge.terminal.live import LiveView
 from edge.terminal.parts import Parts
 from edge.uplink.contact import note_of
+from retention.capacity import HORIZON_DAYS
+from retention.footage.volume import open_volume
+from retention.footage.volumes import Volumes
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import ManualClock, from_text, to_micros
 from retention.records.payloads import GapCause, NodeStopped, SceneRole
@@ -92,8 +93,7 @@ def broken(store: NodeStore, clock: ManualClock, camera: str) -> None:
 
 def free(monkeypatch: pytest.MonkeyPatch, days: float, cameras: int = 2) -> None:
     """Have room for some days of recording."""
-    found = SimpleNamespace(free=int(days * cameras * DAY_BYTES))
-    monkeypatch.setattr(module, "shutil", SimpleNamespace(disk_usage=lambda _: found))
+    monkeypatch.setattr(Volumes, "room_bytes", lambda _: int(days * cameras * DAY_BYTES))
 
 
 # -- what is known --------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ def test_without_central_in_the_configuration_the_node_is_alone(
 
 
 @pytest.mark.parametrize(
-    ("days", "mark"), [(400.0, "ok"), (90.0, "ok"), (89.9, "look"), (30, "look"), (29.9, "stop"),
+    ("days", "mark"), [(360.0, "ok"), (90.0, "ok"), (89.9, "look"), (30, "look"), (29.9, "stop"),
                        (0, "stop")],
 )  # fmt: skip
 def test_disk_days_are_counted_down_and_marked(
@@ -152,9 +152,19 @@ def test_disk_days_are_counted_down_and_marked(
     assert (found.disk_days, found.disk_mark) == (int(days), mark)
 
 
+def test_disk_that_holds_the_whole_term_has_room_for_all_that_is_looked_at(
+    parts: Parts, store: NodeStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for camera in ("till", "shelf"):
+        sealed(store, clock, camera, minutes=3)
+    free(monkeypatch, 368)  # what is recorded today may go when the last of it is needed
+    assert condition(parts).disk_days == HORIZON_DAYS
+
+
 def test_disk_days_are_unknown_while_too_little_is_recorded(
     parts: Parts, store: NodeStore, clock: ManualClock
 ) -> None:
+    open_volume(parts.config.footage_root, store)
     sealed(store, clock, "till", minutes=3)
     found = condition(parts)
     assert (found.disk_days, found.disk_mark) == (None, "ok")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
+from edge.room import RoomWatch
 from edge.uplink.process import run
-from edge.uplink.status import DailyBytes, status_of
+from edge.uplink.status import status_of
 from retention.records.clock import ManualClock, to_micros
 from retention.records.payloads import NodeStopped
 from retention.store.database import NodeStore
@@ -121,16 +122,16 @@ def test_cameras_add_up_and_one_that_recorded_too_little_makes_it_unknown(
 def test_it_is_reckoned_once_a_minute_and_sooner_while_unknown(
     store: NodeStore, clock: ManualClock, tmp_path: Path
 ) -> None:
-    daily = DailyBytes(config_in(tmp_path), store)
-    assert daily.bytes() is None
+    watch = RoomWatch(config_in(tmp_path), store)
+    assert watch.now().bytes_per_day is None
     record(store, "a", 0, 1)
     record(store, "b", 0, 1)
-    assert daily.bytes() is None
+    assert watch.now().bytes_per_day is None
     clock.advance(timedelta(seconds=11))
-    assert daily.bytes() == 1440 * 2000
+    assert watch.now().bytes_per_day == 1440 * 2000
     record(store, "a", HOUR, 1, minute_bytes=3000)
     clock.advance(timedelta(seconds=59))
-    assert daily.bytes() == 1440 * 2000
+    assert watch.now().bytes_per_day == 1440 * 2000
     clock.advance(timedelta(seconds=2))
-    assert daily.bytes() == 1440 * 3000
-    assert status_of(config_in(tmp_path), store, 0, daily).bytes_per_day == 1440 * 3000
+    assert watch.now().bytes_per_day == 1440 * 3000
+    assert status_of(config_in(tmp_path), store, 0, watch).bytes_per_day == 1440 * 3000
