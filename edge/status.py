@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from typing import Any
 
 from edge.config import CameraConfig, EdgeConfig
 from retention.durable import is_held
-from retention.records.clock import from_micros, to_text
-from retention.store import footage
+from retention.nodefile import NodeFile
+from retention.plan import Plan, gather
+from retention.records.clock import SystemClock, from_micros, to_text
+from retention.store import alarms, footage
 from retention.store.database import open_read_only
 
 
 def read(config: EdgeConfig) -> dict[str, Any]:
-    """Return the status as one JSON object. Raises StoreUnavailable."""
+    """Return the status as one JSON object. Raises StoreUnavailable, OSError, sqlite3.Error."""
     connection = open_read_only(config.node.data / "node.sqlite3")
+    plan = gather(NodeFile.model_validate(config.model_dump()), SystemClock().now())
     try:
         (acked,) = connection.execute("SELECT acked_sent FROM uplink").fetchone()
         records, sent = connection.execute("SELECT size, sent_count FROM frontier").fetchone()
@@ -26,11 +28,30 @@ def read(config: EdgeConfig) -> dict[str, Any]:
             "records": records,
             "backlog": sent - acked,
             "incidents": incidents,
-            "disk_free_bytes": shutil.disk_usage(config.node.data).free,
+            "alarms": [
+                {"alarm": one.alarm, "subject": one.subject, "detail": one.detail}
+                for one in alarms.open_alarms(connection)
+            ],
+            **_room(plan),
             "cameras": [_camera(connection, camera) for camera in config.cameras],
         }
     finally:
         connection.close()
+
+
+def _room(plan: Plan) -> dict[str, Any]:
+    ahead = plan.outlook.forecast
+    return {
+        "disk_free_bytes": ahead.free_bytes,
+        "bytes_per_day": ahead.rate.bytes_per_day,
+        "rate_basis": ahead.rate.basis,
+        "disk_days": ahead.days_left,
+        "first_missed": None if ahead.full_on is None else ahead.full_on.isoformat(),
+        "volumes": [
+            {"name": volume.name, "condition": volume.condition.value, "free_bytes": room}
+            for volume, room in zip(plan.volumes, plan.room, strict=True)
+        ],
+    }
 
 
 def lines(found: dict[str, Any]) -> list[str]:
@@ -40,12 +61,31 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"节点 / node {found['node']}: {running}",
         f"记录 / records {found['records']}, 待传 / backlog {found['backlog']}, "
         f"异常 / incidents {found['incidents']}",
+        _room_line(found),
+    ]
+    said += [
+        f"存储卷 / volume {one['name']}: {one['condition']}"
+        for one in found["volumes"]
+        if one["condition"] not in ("mounted", "fresh")
+    ]
+    said += [
+        f"报警 / alarm {one['alarm']} {one['subject']}: {one['detail']}" for one in found["alarms"]
     ]
     for camera in found["cameras"]:
         gap = camera["gap"]
         state = f"缺口 / gap {gap['cause']} since {gap['since']}" if gap else "录像中 / recording"
         said.append(f"{camera['camera']}: {state}; 最近 / last segment {camera['last_segment']}")
     return said
+
+
+def _room_line(found: dict[str, Any]) -> str:
+    said = f"存储 / storage: 剩余 / free {found['disk_free_bytes'] / 1e9:.1f} GB"
+    if found["rate_basis"] == "assumed":
+        return said
+    if found["first_missed"] is None:
+        return f"{said}, 可录满期限 / enough for the floor"
+    days = found["disk_days"]
+    return f"{said}, 还可录 {days} 天，{found['first_missed']} 起不足 / {days} days left"
 
 
 def _camera(connection: sqlite3.Connection, camera: CameraConfig) -> dict[str, Any]:
