@@ -35,6 +35,7 @@ GIVEN_UP_SECONDS = 300.0
 _SINGLE = (
     ("verifier", "edge.verifier.process:run", 10, 60.0, False),
     ("terminal", "edge.terminal.process:run", 10, 30.0, False),
+    ("watch", "edge.watch.process:run", 10, 60.0, False),
     ("custodian", "edge.custodian.process:run", 10, 60.0, False),
     ("uplink", "edge.uplink.process:run", 10, 30.0, True),
     ("commands", "edge.commands.process:run", 10, 60.0, True),

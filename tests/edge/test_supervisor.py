@@ -237,7 +237,7 @@ def test_data_folder_of_another_node_or_format_is_refused(config):
 
 def test_table_holds_one_recorder_a_camera_and_the_uplink_only_with_a_central(config):
     names = [line.name for line in process_table(config)]
-    assert names == ["recorder-cam", "verifier", "terminal", "custodian"]
+    assert names == ["recorder-cam", "verifier", "terminal", "watch", "custodian"]
     central = CentralConfig(endpoint="tcp://127.0.0.1:1", server_key="x" * 40, signing_key="0" * 64)
     table = process_table(config.model_copy(update={"central": central}))
     assert [line.name for line in table][-2:] == ["uplink", "commands"]

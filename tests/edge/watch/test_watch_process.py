@@ -1,0 +1,289 @@
+"""The watch behind a recorder that the test plays, and behind a real one."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from fractions import Fraction
+from itertools import count, cycle
+
+import av
+import numpy as np
+import pytest
+import zmq
+
+from edge.config import EdgeConfig
+from edge.process import ProcessContext
+from edge.recorder.process import run as record
+from edge.watch.baseline import LEARNING_PICTURES
+from edge.watch.live import PICTURE_TOPIC, Shown
+from edge.watch.pictures import Coded, KeyDecoder
+from edge.watch.process import accept_file, baseline_file
+from edge.watch.process import run as watch
+from hardware.simulated_cameras import CameraPlan, SimulatedCameras
+from retention.records.clock import from_text, to_micros
+from retention.records.payloads import GapCause
+from retention.store import footage
+from retention.store.footage import GapRow
+from retention.store.log import all_records
+from tests.edge.counter_kit import config_for
+from tests.edge.watch.pictures_kit import View
+
+CAMERA = "till"
+PATIENCE = 60.0
+
+
+@contextmanager
+def running(config: EdgeConfig, *targets: Callable[[ProcessContext], None]) -> Iterator[None]:
+    """Run processes as threads; what they raise is raised at the end."""
+    stop, failures = threading.Event(), []
+
+    def guarded(target: Callable[[ProcessContext], None]) -> None:
+        try:
+            target(ProcessContext(config, stop, lambda: None, CAMERA))
+        except BaseException as exc:
+            failures.append(exc)
+            raise
+
+    threads = [threading.Thread(target=guarded, args=(target,)) for target in targets]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(PATIENCE)
+    assert failures == []
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def until(found: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not found():
+        assert time.monotonic() < deadline, f"{what} did not come"
+        threading.Event().wait(0.05)
+
+
+def view_gaps(config: EdgeConfig) -> list[GapRow]:
+    store = config.open_store()
+    try:
+        with store.read() as connection:
+            gaps = footage.gaps_between(connection, CAMERA, 0, 2**53)
+    finally:
+        store.close()
+    return [gap for gap in gaps if gap.layer == "view"]
+
+
+def kinds(config: EdgeConfig) -> list[str]:
+    store = config.open_store()
+    try:
+        with store.read() as connection:
+            return [record.kind for record in all_records(connection)]
+    finally:
+        store.close()
+
+
+def key_picture(grey: np.ndarray) -> bytes:
+    height, width = grey.shape
+    coder = av.CodecContext.create("libx264", "w")
+    coder.width, coder.height, coder.pix_fmt = width, height, "yuv420p"
+    coder.time_base, coder.options = Fraction(1, 10), {"preset": "ultrafast", "crf": "23"}
+    frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
+    return b"".join(bytes(packet) for packet in [*coder.encode(frame), *coder.encode(None)])
+
+
+class FakeRecorder:
+    """Publishes what it is told, as a recorder does."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+        self._socket = context.socket(zmq.XPUB)
+        self._socket.bind(address)
+
+    def __enter__(self) -> FakeRecorder:
+        if not self._socket.poll(20_000):  # until somebody subscribes
+            self._socket.close()
+            raise TimeoutError("nobody listens to the recorder")
+        self._socket.recv()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, packet: bytes, monotonic_ns: int, head: dict[str, object] | None = None) -> None:
+        told = {"codec": "h264", "width": 640, "height": 480, "run": "r"}
+        told |= {"received_monotonic_ns": monotonic_ns} | (head or {})
+        self._socket.send_multipart([b"K", json.dumps(told).encode(), b"", packet])
+
+
+@pytest.fixture
+def config(tmp_path) -> EdgeConfig:
+    return config_for(tmp_path)
+
+
+@contextmanager
+def recording(
+    context: zmq.Context[zmq.Socket[bytes]], config: EdgeConfig
+) -> Iterator[tuple[FakeRecorder, zmq.Socket[bytes]]]:
+    """Run the watch with a recorder that the test plays, and somebody who looks."""
+    with (
+        running(config, watch),
+        FakeRecorder(context, config.socket(f"packets-{CAMERA}")) as recorder,
+        context.socket(zmq.SUB) as eyes,
+    ):
+        eyes.setsockopt(zmq.SUBSCRIBE, PICTURE_TOPIC)
+        eyes.connect(config.socket("view"))
+        yield recorder, eyes
+
+
+def test_dark_pictures_become_a_gap_a_record_and_an_alarm_and_end_again(config, zmq_context):
+    view = View("purchase")
+    usable = [key_picture(view.at(float(t))) for t in range(6)]
+    dark = key_picture(np.zeros((480, 640), np.uint8))
+    start_ns = time.monotonic_ns() - 30_000_000_000  # the pictures tell their own times
+    with recording(zmq_context, config) as (recorder, eyes):
+
+        def at(second: int, packet: bytes) -> None:
+            recorder.send(packet, start_ns + second * 1_000_000_000)
+            assert eyes.poll(20_000)  # it was looked at
+            topic, camera, told, jpeg = eyes.recv_multipart()
+            assert (topic, camera, jpeg[:2]) == (PICTURE_TOPIC, CAMERA.encode(), b"\xff\xd8")
+            assert Shown.model_validate_json(told).camera == CAMERA
+
+        until(lambda: shows(recorder, eyes, usable[0], start_ns), "the first picture")
+        for second in range(1, 4):
+            at(second, usable[second])
+        for second in range(4, 8):
+            at(second, dark)
+        until(lambda: view_gaps(config), "the gap")
+        for second in range(8, 11):
+            at(second, usable[second - 5])
+        until(lambda: view_gaps(config)[0].ended_at is not None, "the end of the gap")
+        until(lambda: "alarm.cleared" in kinds(config), "the end of the alarm")
+    (gap,) = view_gaps(config)
+    assert gap.cause == GapCause.VIEW_BLACK.value
+    assert 3.9 <= (gap.ended_at - gap.started_at) / 1e6 <= 4.1  # from second 4 to second 8
+    assert kinds(config) == [
+        "camera.view_changed", "gap.opened", "alarm.raised",
+        "camera.view_changed", "gap.closed", "alarm.cleared",
+    ]  # fmt: skip
+
+
+def test_garbage_neither_ends_the_watch_nor_tells_anything(config, zmq_context):
+    usable = key_picture(View("purchase").at(0.0))
+    with recording(zmq_context, config) as (recorder, eyes):
+        now = time.monotonic_ns()
+        recorder.send(b"\x00\x00\x00\x01 no picture", now)
+        recorder.send(usable[: len(usable) // 2], now)
+        recorder.send(usable, now, {"codec": "mjpeg"})
+        recorder.send(b"", now)
+        until(lambda: shows(recorder, eyes, usable, now), "a usable picture")
+    assert kinds(config) == []
+
+
+def test_condition_outlives_the_process_and_its_end_is_still_told(config, zmq_context):
+    dark = key_picture(np.zeros((480, 640), np.uint8))
+    usable = [key_picture(View("purchase").at(float(t))) for t in range(3)]
+    seconds = count()
+
+    def send(recorder: FakeRecorder, packet: bytes) -> None:
+        recorder.send(packet, start_ns + next(seconds) * 1_000_000_000)
+
+    start_ns = time.monotonic_ns() - 600_000_000_000
+    with recording(zmq_context, config) as (recorder, _):
+        until(lambda: send(recorder, dark) or view_gaps(config), "the gap")
+    with recording(zmq_context, config) as (recorder, _):
+        again = cycle(usable)
+        until(lambda: send(recorder, next(again)) or view_gaps(config)[0].ended_at, "its end")
+    assert len(view_gaps(config)) == 1
+
+
+def shows(recorder: FakeRecorder, eyes: zmq.Socket[bytes], packet: bytes, ns: int) -> bool:
+    """Send until whoever looks is known to the watch, and forget what was shown."""
+    recorder.send(packet, ns)
+    if not eyes.poll(200):
+        return False
+    while eyes.poll(300):
+        eyes.recv_multipart()
+    return True
+
+
+def test_accepted_view_is_learned_anew(config, zmq_context):
+    baseline_file(config, CAMERA).parent.mkdir(parents=True, exist_ok=True)
+    accept_file(config, CAMERA).touch()
+    with running(config, watch):
+        until(lambda: not accept_file(config, CAMERA).exists(), "the acceptance")
+
+
+def test_key_picture_is_decoded_by_itself():
+    grey = View("dispensing").at(3.0)
+    decoder = KeyDecoder()
+    for _ in range(3):
+        frame = decoder.decode(Coded(CAMERA, "h264", b"", key_picture(grey), 0))
+        assert frame is not None
+        assert abs(frame.to_ndarray(format="gray").astype(int) - grey).mean() < 4
+    assert decoder.decode(Coded(CAMERA, "h264", b"", b"garbage", 0)) is None
+    assert decoder.decode(Coded(CAMERA, "h264", b"", key_picture(grey), 0)) is not None
+
+
+# -- a real recorder and the simulated camera -----------------------------------------------------
+
+
+def test_frozen_and_black_cameras_are_told_within_five_seconds(tmp_path):
+    with ExitStack() as stack:
+        cameras = stack.enter_context(SimulatedCameras([CameraPlan(CAMERA, 0, "purchase")]))
+        config = config_for(
+            tmp_path,
+            cameras=[{"id": CAMERA, "scene_role": "purchase", "url": cameras.url(CAMERA)}],
+            recording={"segment_seconds": 5},
+        )
+        control, faults = cameras.control(CAMERA), {}
+        with running(config, record, watch):
+            until(lambda: view_is_known(config), "the usual view")
+            for name, cause in (("freeze", "view_frozen"), ("black", "view_black")):
+                store = config.open_store()
+                faults[cause] = to_micros(store.clock.now())
+                store.close()
+                getattr(control, name)()
+                until(lambda cause=cause: has_open(config, cause), cause)
+                control.resume()
+                until(lambda: all(gap.ended_at for gap in view_gaps(config)), "the end")
+    store = config.open_store()
+    try:
+        with store.read() as connection:
+            written = {
+                record.parse().payload["condition"]: to_micros(
+                    from_text(record.parse().occurred_at)
+                )
+                for record in all_records(connection)
+                if record.kind == "camera.view_changed"
+            }
+    finally:
+        store.close()
+    gaps = view_gaps(config)
+    assert [gap.cause for gap in gaps] == ["view_frozen", "view_black"]
+    for gap in gaps:
+        # A picture taken just before the fault may come, and be repeated, after it.
+        assert -1.5 <= (gap.started_at - faults[gap.cause]) / 1e6 <= 2.5
+        slack = 2.0  # of a busy machine
+        told = written[gap.cause.removeprefix("view_")]
+        assert (told - faults[gap.cause]) / 1e6 <= 5.0 + slack
+
+
+def view_is_known(config: EdgeConfig) -> bool:
+    """Tell whether so much was filmed that the watch knows the usual view."""
+    store = config.open_store()
+    try:
+        with store.read() as connection:
+            segments = footage.segments_between(connection, CAMERA, 0, 2**62)
+    finally:
+        store.close()
+    filmed = sum(one.ended_at - one.started_at for one in segments) / 1e6
+    return filmed > LEARNING_PICTURES + 2  # a key picture a second
+
+
+def has_open(config: EdgeConfig, cause: str) -> bool:
+    return any(gap.cause == cause and gap.ended_at is None for gap in view_gaps(config))
