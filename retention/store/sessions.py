@@ -11,6 +11,13 @@ from datetime import datetime
 
 from retention.records.clock import from_micros, to_micros
 
+# A session whose archive was disposed of is no session any more; its row only bounds footage.
+_SESSION = (
+    "SELECT id, counter, opened_at, closed_at, covered_at FROM sessions"
+    " WHERE NOT EXISTS (SELECT 1 FROM log WHERE log.session = sessions.id"
+    " AND log.kind = 'session.opened' AND log.disposed_by IS NOT NULL)"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
@@ -41,9 +48,9 @@ def mark_closed(connection: sqlite3.Connection, session: str, closed_at: datetim
 
 
 def read_session(connection: sqlite3.Connection, session: str) -> SessionRow | None:
-    """Return one listed session."""
+    """Return one listed session; None for one whose archive was disposed of, too."""
     row = connection.execute(
-        "SELECT id, counter, opened_at, closed_at, covered_at FROM sessions WHERE id = ?",
+        f"{_SESSION} AND id = ?",
         (session,),
     ).fetchone()
     return None if row is None else _session(row)
@@ -52,8 +59,7 @@ def read_session(connection: sqlite3.Connection, session: str) -> SessionRow | N
 def recent_sessions(connection: sqlite3.Connection, counter: str, limit: int) -> list[SessionRow]:
     """Return a counter's newest sessions, newest first."""
     rows = connection.execute(
-        "SELECT id, counter, opened_at, closed_at, covered_at FROM sessions WHERE counter = ?"
-        " ORDER BY opened_at DESC, id DESC LIMIT ?",
+        f"{_SESSION} AND counter = ? ORDER BY opened_at DESC, id DESC LIMIT ?",
         (counter, limit),
     )
     return [_session(row) for row in rows]

@@ -20,6 +20,7 @@ from retention.records.payloads import (
 )
 from retention.store import alarms, footage, holds, people
 from retention.store.log import by_sequence
+from retention.store.sessions import read_session, recent_sessions
 from tests.golden.samples import SAMPLES
 from tests.retention.keeping_kit import DAY, ROLE, Node
 
@@ -132,6 +133,17 @@ def test_purchase_evidence_counts_from_the_last_sale_of_the_batch(machine):
     before = decide(evidence, [], [], until - DAY, ClockState.STEADY)
     after = decide(evidence, [], [], until + DAY, ClockState.STEADY)
     assert (type(before), type(after)) == (Keep, Dispose)
+
+
+def test_session_whose_archive_went_is_listed_no_more(node):
+    session = node.serve()
+    node.advance(TWO_YEARS + DAY)
+    with node.store.read() as connection:
+        assert read_session(connection, session) is not None
+    node.dispose_records()
+    with node.store.read() as connection:
+        assert read_session(connection, session) is None
+        assert recent_sessions(connection, "c1", 10) == []
 
 
 def test_policy_lengthens_a_class_of_records(node):
