@@ -6,6 +6,7 @@ receipts ask `state()` before they trust `now()`.
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 JUMP_TOLERANCE = timedelta(seconds=5)
+_TEXT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -104,7 +106,9 @@ def to_text(moment: datetime) -> str:
 
 def from_text(text: str) -> datetime:
     """Read what `to_text` wrote. Raises ValueError on anything else."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC)
+    if _TEXT.fullmatch(text) is None:
+        raise ValueError(f"{text[:40]!r} is not a moment as 2026-01-02T03:04:05.000000Z")
+    return datetime.fromisoformat(text)
 
 
 def to_micros(moment: datetime) -> int:

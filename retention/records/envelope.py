@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from retention.records.canonical import canonical_bytes, parse_json
+from retention.records.canonical import canonical_bytes, parse_canonical
 from retention.records.clock import ClockState
 from retention.records.errors import MalformedRecord
 from retention.records.fields import Code, Count, Frozen, Id, Moment
@@ -75,9 +75,7 @@ def parse_record(raw: bytes) -> Record:
 
 def parse_envelope(raw: bytes) -> Record:
     """Read canonical bytes without looking into the payload. Raises MalformedRecord."""
-    value = parse_json(raw, limit=MAX_RECORD_BYTES)
-    if canonical_bytes(value) != raw:
-        raise MalformedRecord("bytes are not the canonical form (RFC 8785) of the record")
+    parse_canonical(raw, limit=MAX_RECORD_BYTES)
     try:
         return Record.model_validate_json(raw, strict=True)
     except ValidationError as exc:

@@ -9,7 +9,12 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retention.records.canonical import MAX_SAFE_INTEGER, canonical_bytes, parse_json
+from retention.records.canonical import (
+    MAX_SAFE_INTEGER,
+    canonical_bytes,
+    parse_canonical,
+    parse_json,
+)
 from retention.records.errors import MalformedRecord
 
 RFC_8785_3_2_2 = r"""{
@@ -110,3 +115,21 @@ def test_half_a_surrogate_pair_is_refused(text) -> None:
     for value in (text, {text: 1}, [text], {"ключ": text}):
         with pytest.raises(MalformedRecord):
             canonical_bytes(value)
+
+
+@given(values)
+def test_what_is_read_as_canonical_is_exactly_its_canonical_form(value: object) -> None:
+    raw = canonical_bytes(value)
+    assert parse_canonical(raw, limit=100_000) == value
+    spaced = json.dumps(value, indent=1).encode()
+    if spaced != raw:
+        with pytest.raises(MalformedRecord):
+            parse_canonical(spaced, limit=100_000)
+
+
+def test_keys_in_the_order_of_code_points_are_not_canonical() -> None:
+    """U+FB33 sorts before U+1F600 as a code point, and after it in UTF-16."""
+    raw = '{"\ufb33":1,"\U0001f600":2}'.encode()
+    with pytest.raises(MalformedRecord, match="canonical form"):
+        parse_canonical(raw, limit=1000)
+    assert parse_canonical('{"\U0001f600":2,"\ufb33":1}'.encode(), limit=1000)
