@@ -17,7 +17,7 @@ from edge.commands.challenge import ChallengeJob
 from edge.commands.jobs import JobTools
 from edge.config import EdgeConfig
 from retention.footage.volumes import Placed, VolumeMissing
-from retention.records.clock import to_micros, to_text
+from retention.records.clock import ManualClock, to_micros, to_text
 from retention.records.keeping import SegmentDisposed
 from retention.records.merkle import chunk_root
 from retention.records.payloads import SceneRole, SegmentSealed
@@ -45,9 +45,10 @@ class AuditRig:
         central: TestCentral | None = None,
     ) -> None:
         """Without a central that knows the node already, one is made."""
-        self.node, self.central = TestNode(folder), central or TestCentral(folder)
+        self.central = central or TestCentral(folder)
         if central is None:
             self.central.enrol()
+        self.node = TestNode(folder, clock=ManualClock(self.central.clock.now()))
         self.root = folder / "footage"
         self.root.mkdir()
         self.unreachable: set[str] = set()
