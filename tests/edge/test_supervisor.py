@@ -121,7 +121,8 @@ def test_killed_child_is_restarted_recorded_and_the_others_are_left_alone(config
 
 
 def test_silent_child_is_killed_and_restarted(config):
-    table = [spec("hangs", heartbeat_seconds=2.0, stop_seconds=0.5)]
+    # Starting a process counts as silence too, and takes seconds on a busy machine.
+    table = [spec("hangs", heartbeat_seconds=6.0, stop_seconds=0.5)]
     with running(Supervisor(config, table)):
         until(lambda: len(marks(config, "hangs", "started")) == 2)
     exits = records(config, "process.exited")

@@ -86,8 +86,9 @@ def take_all(source: PacketSource, into: list[ReceivedPacket]) -> None:
 
 
 def test_pictures_of_a_device_become_a_stream_that_opencv_decodes_in_order(
-    opened: list[EncodedPackets], tmp_path: Path
+    opened: list[EncodedPackets], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read once, when first used
     source = usb(opened, DrawnDevice(30), 100_000_000)
     assert (source.codec_name, source.width, source.height) == ("h264", 160, 120)
     assert source.extradata

@@ -66,7 +66,8 @@ def record(config: EdgeConfig, *sources: PacketSource) -> tuple[list[SegmentRow]
 
 
 @pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def _quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENCV_FFMPEG_LOGLEVEL", "-8")  # read once, when first used
     monkeypatch.setattr(recorder_process.Backoff, "next_seconds", lambda _: 0.01)
 
 
