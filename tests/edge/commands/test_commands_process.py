@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import random
+import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zmq
 from sqlalchemy import insert, select
 
+from central import keeping
+from central.challenges import Result, start
 from central.config import FootageConfig
 from central.footage_commands import issue
 from central.keys import load_keys
+from central.standing import HOLDS
 from central.tables import CommandRow, Session, table_of
 from edge.commands.process import run as run_commands
 from edge.process import ProcessContext
+from retention.records.canonical import canonical_bytes
 from retention.records.clock import SystemClock, from_micros, to_micros, to_text
 from retention.records.ids import SystemIds
+from retention.records.keeping import Hold
 from retention.records.merkle import chunk_root
 from retention.records.payloads import SceneRole, SegmentSealed
+from retention.store import holds
 from retention.store.log import append
 from tests.central.test_collector_process import Rig, until
 
@@ -122,3 +131,66 @@ def test_footage_is_sealed_on_request_and_sent_although_the_collector_dies(
     folder = rig.central.footage_root / "node-a"
     assert {path.name for path in folder.iterdir()} == {f"{first}.mp4", f"{second}.mp4"}
     assert all(path.read_bytes() == CONTENT for path in folder.iterdir())
+
+
+def test_challenge_and_hold_are_answered_although_the_collector_dies(rig: Rig) -> None:
+    rig.enrol()
+    now = to_micros(SystemClock().now())
+    segments = [seal(rig, now - n * 1_000_000, now - (n - 1) * 1_000_000) for n in range(12, 0, -1)]
+    gone = rig.edge.footage_root / f"{segments[4]}.mp4"
+    gone.unlink()
+    signer, ids = load_keys(rig.central).signer, SystemIds()
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=run_commands, args=(ProcessContext(rig.edge, stop, lambda: None),)
+    )
+    with rig.uplink():
+        until(lambda: rig.tree_size() >= len(segments))
+        with rig.database.write() as connection:
+            audit = start(
+                connection, "node-a", signer, ids, secrets.randbelow, count=300,
+                lasts=timedelta(hours=1), actor="admin", reason="spot check", now=now,
+            )  # fmt: skip
+            connection.execute(
+                insert(HOLDS).values(
+                    agency="430100", pharmacy="P1", hold=audit, scope="pharmacy",
+                    body=canonical_bytes(
+                        Hold(
+                            hold=audit, scope="pharmacy", session=None, person_ref=None,
+                            started_at=None, ended_at=None, cameras=(),
+                        ).model_dump(mode="json")
+                    ), actor="admin", reason="case 12", placed_at=now,
+                )
+            )  # fmt: skip
+        thread.start()
+        try:
+            until(lambda: answered(rig, audit, now).answered > 0)
+            rig.kill()
+            rig.append(50)  # records go on, whatever is being proven
+            rig.start()
+            until(lambda: answered(rig, audit, now).state == "done" and rig.held() >= 50)
+            until(lambda: standing(rig) == [audit])
+        finally:
+            stop.set()
+            thread.join()
+    found = answered(rig, audit, now)
+    assert (found.audit.owed, found.held, found.missing) == (12, 11, 1)
+    (missing,) = (row for row in read_samples(rig, audit) if row.verdict == "missing")
+    assert (missing.cause, missing.camera) == ("FILE_MISSING", "c")
+
+
+def answered(rig: Rig, audit: str, now: int) -> Result:
+    with rig.database.read() as connection:
+        found = keeping.audit(connection, audit, now)
+    assert found is not None
+    return found
+
+
+def read_samples(rig: Rig, audit: str) -> Sequence[Any]:
+    with rig.database.read() as connection:
+        return keeping.samples(connection, audit)
+
+
+def standing(rig: Rig) -> list[str]:
+    with rig.store.read() as connection:
+        return [hold.hold for hold in holds.standing(connection)]
