@@ -36,7 +36,7 @@ from retention.footage.layout import (
 )
 from retention.footage.sink import DirectorySyncFailed
 from retention.policy import Dispose, Disposition, HeldScope, Keep, KeepReason, due_ranges
-from retention.records.clock import to_micros
+from retention.records.clock import ClockState, to_micros
 from retention.standing import Standing, await_standing, item_of, judge_again
 from retention.store import disposal as rows_of
 from retention.store.database import NodeStore
@@ -106,7 +106,9 @@ class _Pass:
     def run(self) -> Disposed:
         standing = await_standing(self._store, self._beat, central=self._central)
         self._finish()
-        if not standing.everything_is_held:
+        if standing.clock_state is not ClockState.STEADY:
+            self.done.kept[KeepReason.CLOCK_NOT_TRUSTED] += 1
+        elif not standing.everything_is_held:
             for batch in self._due(standing):
                 self._dispose(batch)
         with self._store.write() as connection:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from retention.policy import Dispose, due_ranges
-from retention.records.clock import to_micros
+from retention.records.clock import ClockState, to_micros
 from retention.records.keeping import RetentionSubject
 from retention.records.kinds import KINDS, RetentionClass
 from retention.standing import Standing, await_standing, item_of, judge_again
@@ -29,6 +29,7 @@ from retention.store.still import ended_at
 MOST_AT_ONCE = 500
 """As many as one `records.disposed` may name."""
 SESSIONS_AT_ONCE = 50
+BEGINNING = -(2**63)
 FOR_EVER = frozenset(
     {
         "records.disposed",
@@ -58,10 +59,10 @@ ORDER = (
 
 @dataclass(slots=True)
 class RecordsGone:
-    """What one pass did: how many records of each class; `more` says that its limit ended it."""
+    """What went: how many records of each class; `more` says that the pass is not over."""
 
     records: Counter[str] = field(default_factory=Counter)
-    more: bool = False
+    more: bool = True
 
     @property
     def total(self) -> int:
@@ -71,47 +72,63 @@ class RecordsGone:
 def dispose_records(
     store: NodeStore, limit: int, beat: Callable[[], None], *, central: bool = True
 ) -> RecordsGone:
-    """Dispose of about `limit` records that are due, whole sessions at a time.
-
-    `central` says that this node has a central: then only what it acknowledged and countersigned
-    may go. Raises StoreUnavailable.
-    """
-    gone = _Pass(store, limit, beat, central).run()
-    if gone.total:
-        people.fold_wal(store)  # so that no older page keeps what was overwritten
-    return gone
+    """Dispose of about `limit` records that are due, in one pass. Raises StoreUnavailable."""
+    disposal, done = RecordDisposal(store, beat, central=central), RecordsGone()
+    while done.more and done.total < limit:
+        step = disposal.step(limit - done.total)
+        done.records += step.records
+        done.more = step.more
+    return done
 
 
-class _Pass:
-    def __init__(
-        self, store: NodeStore, limit: int, beat: Callable[[], None], central: bool
-    ) -> None:
-        self._store, self._limit, self._beat, self._central = store, limit, beat, central
+class RecordDisposal:
+    """Goes through the log in passes, one kind after the other; call `step` until it says that no
+    more is to be done, and again some hours later."""
+
+    def __init__(self, store: NodeStore, beat: Callable[[], None], *, central: bool = True) -> None:
+        """`central` says that this node has a central: then only what it acknowledged and
+        countersigned may go."""
+        self._store, self._beat, self._central = store, beat, central
+        self._number, self._after = 0, BEGINNING
+        self._emptied = False
         self.done = RecordsGone()
 
-    def run(self) -> RecordsGone:
-        for kind in ORDER:
-            after: int | None = None
-            while not self.done.more:
-                self._beat()
-                after = self._step(kind, after)
-                if after is None:
-                    break
+    def step(self, most: int) -> RecordsGone:
+        """Look at about `most` records, whole sessions at a time. Raises StoreUnavailable."""
+        self.done = RecordsGone()
+        looked_at = 0
+        while looked_at < most and self._number < len(ORDER):
+            self._beat()
+            looked_at += self._look(ORDER[self._number], most)
+        self._emptied |= self.done.total > 0
+        if self._number == len(ORDER):
+            self._end_pass()
         return self.done
 
-    def _step(self, kind: str, after: int | None) -> int | None:
-        """Look at some records of a kind and let those go that may; return where to go on."""
+    def _end_pass(self) -> None:
+        self.done.more = False
+        self._number, self._after = 0, BEGINNING
+        if self._emptied:
+            people.fold_wal(self._store)  # so that no older page keeps what was overwritten
+            self._emptied = False
+
+    def _look(self, kind: str, most: int) -> int:
+        """Look at some records of a kind and let those go that may; returns how many it saw."""
         standing = await_standing(self._store, self._beat, central=self._central)
-        if standing.everything_is_held:
-            return None
+        if standing.everything_is_held or standing.clock_state is not ClockState.STEADY:
+            self._number = len(ORDER)
+            return 0
         with self._store.read() as connection:
-            found = _between(connection, standing, kind, after)
+            found = _between(connection, standing, kind, self._after, most)
             due = [one for one in found if self._judge(connection, standing, one) is not None]
         if due:
             with self._store.write() as connection:
                 self._let_go(connection, SUBJECT_OF[kind], due)
-            self.done.more = self.done.total >= self._limit
-        return found[-1].occurred_at if found else None
+        if found:
+            self._after = found[-1].occurred_at
+        else:
+            self._number, self._after = self._number + 1, BEGINNING
+        return len(found)
 
     def _let_go(
         self, connection: sqlite3.Connection, subject: RetentionSubject, due: list[KeptRecord]
@@ -157,12 +174,12 @@ class _Pass:
 
 
 def _between(
-    connection: sqlite3.Connection, standing: Standing, kind: str, after: int | None
+    connection: sqlite3.Connection, standing: Standing, kind: str, after: int, most: int
 ) -> list[KeptRecord]:
-    """Return the next records of a kind that may be due."""
-    most = SESSIONS_AT_ONCE if kind in ARCHIVED else MOST_AT_ONCE
+    """Return the next records of a kind that may be due, some at a time."""
+    most = min(most, SESSIONS_AT_ONCE if kind in ARCHIVED else MOST_AT_ONCE)
     for low, high in due_ranges(SUBJECT_OF[kind], standing.policies, standing.now):
-        start = to_micros(low) if after is None else max(to_micros(low), after)
+        start = max(to_micros(low), after)
         found = rows_of.records_between(connection, kind, start, to_micros(high), most)
         if found:
             return found

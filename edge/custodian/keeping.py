@@ -14,7 +14,7 @@ from edge.config import EdgeConfig
 from retention.disposal import dispose_due
 from retention.erasure import erase_due
 from retention.footage.volumes import Volumes
-from retention.record_disposal import dispose_records
+from retention.record_disposal import RecordDisposal
 from retention.records.clock import ClockState, to_micros
 from retention.store import trusted
 from retention.store.alarms import Alarm, clear_alarm, is_open, raise_alarm
@@ -36,6 +36,7 @@ class Keeping:
     ) -> None:
         self._store, self._volumes, self._beat = store, volumes, beat
         self._central = config.central is not None
+        self._records = RecordDisposal(store, beat, central=self._central)
 
     def advance_time(self) -> None:
         """Write down how far time has surely come, and tell when the clock is in doubt."""
@@ -78,7 +79,7 @@ class Keeping:
 
     def dispose_records(self) -> float | None:
         """Dispose of records that are due, some at a time."""
-        done = dispose_records(self._store, RECORDS_AT_ONCE, self._beat, central=self._central)
+        done = self._records.step(RECORDS_AT_ONCE)
         if done.total:
             log.info("records_disposed", **done.records)
         return AT_ONCE if done.more else None

@@ -6,9 +6,9 @@ import pytest
 
 from retention.check import Depth, Options, check
 from retention.policy import FLOORS, Dispose, Item, Keep, decide, owed_until
-from retention.record_disposal import FOR_EVER, SUBJECT_OF
+from retention.record_disposal import FOR_EVER, SUBJECT_OF, RecordDisposal
 from retention.records.clock import ClockState, from_text, to_text
-from retention.records.keeping import HoldReleased
+from retention.records.keeping import AlarmCleared, HoldReleased
 from retention.records.kinds import KINDS
 from retention.records.payloads import (
     AccessRecorded,
@@ -274,7 +274,26 @@ def test_limit_ends_a_pass(node):
     node.advance(TWO_YEARS + DAY)
     first = node.dispose_records(limit=1)
     assert (first.records, first.more) == ({"archive": 2}, True)
-    assert node.dispose_records().records == {"operations": 5}
+    second = node.dispose_records()
+    assert (second.records, second.more) == ({"operations": 5}, False)
+
+
+def test_steps_of_a_pass_go_on_where_the_last_one_ended_past_what_is_kept(node):
+    """What stands is looked at once a pass, however short the steps are."""
+    for number in range(6):
+        with node.store.write() as connection:
+            alarms.raise_alarm(node.store, connection, "DISK_WARN", f"s{number}", "d", 1)
+        node.advance(timedelta(minutes=1))
+    node.record(NodeStopped(reason="asked"))
+    node.record(AlarmCleared(alarm="DISK_FULL", subject="s", since=to_text(node.clock.now())))
+    node.advance(TWO_YEARS + DAY)
+    disposal = RecordDisposal(node.store, lambda: None, central=False)
+    steps = []
+    while not steps or steps[-1].more:
+        steps.append(disposal.step(2))
+    assert sum(step.total for step in steps) == 2
+    assert 4 <= len(steps) <= 6
+    assert disposal.step(1000).more is False
 
 
 def test_nothing_goes_while_the_clock_is_in_doubt(node, machine):
