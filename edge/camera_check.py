@@ -23,6 +23,7 @@ LONGEST_SAMPLE_SECONDS = 12.0
 """A camera may send a key picture only every ten seconds."""
 YEAR_DAYS = 366
 DAY_SECONDS = 86_400
+TERABYTE = 1_000_000_000_000
 REPLAYED_IN_BROWSERS = ("h264",)
 
 
@@ -98,6 +99,8 @@ class StreamFacts:
         )
         parts = [f"{self.codec} {self.width}x{self.height} ({self.transport})"]
         parts += [rate, bits, keys, clock]
+        if self.stream == "main":
+            parts.append(f"366 天全天 / 366 days at 24 h {self.year_bytes / TERABYTE:.2f} TB")
         if not self.replayable:
             parts.append("浏览器不能回放 / recorded, but browsers cannot replay it")
         return ", ".join(parts)

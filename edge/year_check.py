@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edge.camera_check import YEAR_DAYS, StreamFacts
+from edge.camera_check import TERABYTE, YEAR_DAYS, StreamFacts
 from edge.config import EdgeConfig
 from edge.custodian.opening import hours_of
 from retention.footage.closures import closed_spans
@@ -22,7 +22,6 @@ from retention.store.database import StoreUnavailable, open_read_only
 from retention.store.opening import Opening
 
 WEEK_US = 7 * 86_400_000_000
-TERABYTE = 1_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ def without_credentials(url: str) -> str:
     except ValueError:
         return "(unreadable camera address)"
     host = parts.netloc.rpartition("@")[2]
+    if parts.scheme and "://" in url:
+        return f"{parts.scheme}://{host}{parts.path}"
     return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 

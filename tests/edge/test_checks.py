@@ -171,6 +171,7 @@ def test_camera_is_measured_over_its_own_protocol_and_its_wrong_clock_is_told(
     assert said["year"]["open_share"] == pytest.approx(6 / 7, abs=0.001)
     assert (said["year"]["cameras_measured"], said["year"]["cameras"]) == (1, 2)
     lines = "\n".join(node.lines())
-    for words in ("摄像头 camera cam: h264 320x240", "clock +1", "clock not told", "cannot replay"):
+    for words in ("摄像头 camera cam: h264 320x240", "clock +1", "clock not told", "cannot replay",
+                  "366 days at 24 h"):  # fmt: skip
         assert words in lines
     assert "一年所需 year:" in lines
