@@ -76,14 +76,14 @@ def missing_folders(
     root: Path, connection: sqlite3.Connection, volume: str = MAIN_VOLUME
 ) -> Iterator[Finding]:
     """Yield segments whose whole day folder is gone, which a walk over the disk cannot see."""
-    for row in connection.execute(
-        "SELECT min(path), count(*), substr(path, 1, length(camera) + 9) AS folder FROM segments"
-        " WHERE state = 'sealed' AND volume = ? GROUP BY folder ORDER BY folder",
-        (volume,),
-    ):
-        if not (root / row["folder"]).is_dir():
-            subject, detail = row[0], f"{row[1]} segments and their folder are gone"
-            yield Finding("FOOTAGE_MISSING", on_volume(volume, subject), detail)
+    for folder in footage.folders(connection):
+        if (root / folder).is_dir():
+            continue
+        rows = footage.segments_in_folder(connection, folder, volume)
+        lost = sorted(path for path, row in rows.items() if row.state == "sealed")
+        if lost:
+            detail = f"{len(lost)} segments and their folder are gone"
+            yield Finding("FOOTAGE_MISSING", on_volume(volume, lost[0]), detail)
 
 
 def _folder(

@@ -355,6 +355,24 @@ def segments_in_folder(
     return {row["path"]: SegmentRow(*row) for row in rows}
 
 
+def folders(connection: sqlite3.Connection) -> Iterator[str]:
+    """Yield every `camera/day` that the index has a segment under, on any volume.
+
+    Goes from one to the next in the index of paths: a year of segments has a thousand folders.
+    """
+    after = ""
+    while True:
+        (path,) = connection.execute(
+            "SELECT min(path) FROM segments WHERE path > ?", (after,)
+        ).fetchone()
+        if path is None:
+            return
+        folder = path.rpartition("/")[0]
+        if folder:
+            yield folder
+        after = f"{folder}0" if folder else path  # "0" is the character after "/"
+
+
 def known_cameras(connection: sqlite3.Connection) -> set[str]:
     """Return every camera that ever recorded here, configured still or not."""
     return {row[0] for row in connection.execute("SELECT DISTINCT camera FROM runs")}

@@ -7,6 +7,7 @@ import pytest
 from retention.records.payloads import (
     CoverageSummarised,
     GapCause,
+    NodeStopped,
     SceneRole,
     SessionCovered,
 )
@@ -120,3 +121,18 @@ def test_last_summary_is_found_per_camera(store):
         assert footage.summarised_until(connection, "c") is None
         latest = footage.summarised_until(connection, "a")
         assert latest - footage.summarised_until(connection, "b") == 3600 * SECOND
+
+
+def test_folders_are_told_once_each_whatever_their_names(store):
+    paths = ["cam/20260101/a.mp4", "cam/20260101/b.mp4", "cam/20260102/a.mp4", "cam-2/20260101/a",
+             "loose.mp4", "z/20260101/a"]  # fmt: skip
+    with store.write() as connection:
+        connection.execute("PRAGMA defer_foreign_keys = ON")
+        sequence = append(store, connection, NodeStopped(reason="asked")).sequence
+        connection.executemany(
+            "INSERT INTO segments VALUES (?1, 'cam', 'purchase', ?1, 0, 0, 1, 1, 'h264', 'x', 'y',"
+            " ?1, 'sealed', ?2, 'main')",
+            [(path, sequence) for path in paths],
+        )
+        found = list(footage.folders(connection))
+    assert sorted(found) == ["cam-2/20260101", "cam/20260101", "cam/20260102", "z/20260101"]
