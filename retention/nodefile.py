@@ -37,7 +37,7 @@ class CentralPart(_Part):
 class CameraPart(_Part):
     id: str
     scene_role: SceneRole
-    url: str
+    url: str = ""
     encode_bits_per_second: int = 2_000_000
 
     @property
