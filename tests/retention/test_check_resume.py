@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,14 @@ import pytest
 from retention import cli
 from retention.check import Depth, Options, check
 from retention.checking import digests
+from retention.checking import log as checking_log
 from retention.checking.progress import Meter, Resume, ResumeRefused
 from retention.footage.sink import Fingerprint, SegmentSink, fingerprint_of, seal
 from retention.footage.volume import open_volume
+from retention.records.merkle import Frontier
+from retention.records.payloads import NodeStopped
 from retention.store.database import NodeStore
+from retention.store.log import append
 from tests.retention.test_check import identity_of
 
 SEGMENTS = 5
@@ -146,3 +151,33 @@ def test_a_file_disposed_of_while_it_is_read_is_no_fault(data, store, monkeypatc
 def test_wrong_options_are_two(data, asked, capsys):
     assert cli.main(["check", "--data", str(data), *asked]) == 2
     assert asked[0] in capsys.readouterr().err
+
+
+def test_a_segment_sealed_while_files_are_read_is_no_fault(data, store, monkeypatch):
+    sealed = []
+
+    def recording(path: Path) -> Fingerprint:
+        if not sealed:
+            sink = SegmentSink(data / "footage", identity_of(store))
+            sink.write(b"\x00\x00\x00\x08ftyp" + b"\x00\x00\x13\x88free" + bytes(4992))
+            sealed.append(seal(store, data / "footage", sink.finish(store.clock.now())))
+        return fingerprint_of(path)
+
+    monkeypatch.setattr(digests, "fingerprint_of", recording)
+    report = check(data, Depth.DIGESTS)
+    assert report.bad == []
+    assert report.counts["segments"] == SEGMENTS
+    assert report.counts["files_hashed"] == SEGMENTS + 1
+
+
+def test_a_record_appended_while_rows_are_read_is_not_seen_in_part(data, store, monkeypatch):
+    """The log, the frontier and the rows are of one moment."""
+    real = checking_log.read_frontier
+
+    def after_another(connection: sqlite3.Connection) -> tuple[Frontier, int]:
+        with store.write() as writing:
+            append(store, writing, NodeStopped(reason="meanwhile"))
+        return real(connection)
+
+    monkeypatch.setattr(checking_log, "read_frontier", after_another)
+    assert check(data, Depth.ROWS).bad == []
