@@ -15,6 +15,7 @@ from edge.config import EdgeConfig
 from edge.platform.port import SettlementPort
 from edge.session.service import SessionService
 from edge.session.settling import Settler
+from edge.terminal.cameras import CameraPictures
 from edge.terminal.live import LiveView
 from edge.terminal.pages.live_routes import live_router
 from edge.terminal.pages.wiring import install_pages
@@ -44,6 +45,7 @@ def create_app(
     settlement: SettlementPort | None = None,
     verifier_answers: Callable[[], bool] = lambda: True,
     live: LiveView | None = None,
+    cameras: CameraPictures | None = None,
 ) -> FastAPI:
     """Return the application. `app.state.settler` is there when a settlement port is."""
     service = SessionService(store, keys.signer(), config)
@@ -56,6 +58,7 @@ def create_app(
         config=config,
         person_key=keys.secret("person"),
         live=live,
+        cameras=cameras,
     )
     app = FastAPI(
         title="Countersight terminal API",

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CameraCondition:
-    """`down` since and why; `starting` has not sealed a segment lately, with no gap known yet."""
+    """`down` since and why; `unseen` records pictures that show nothing; `starting` has not sealed
+    a segment lately, with no gap known yet."""
 
     camera: str
     role: str
-    state: Literal["recording", "starting", "down"]
+    state: Literal["recording", "unseen", "starting", "down"]
     since: datetime | None = None
     cause: str | None = None
 
@@ -86,6 +87,10 @@ def _camera(
     if gap is not None:
         since = from_micros(gap.started_at)
         return CameraCondition(camera.id, role, "down", since, gap.cause)
+    view = footage.open_gap_of(connection, camera.id, "view")
+    if view is not None:
+        since = from_micros(view.started_at)
+        return CameraCondition(camera.id, role, "unseen", since, view.cause)
     last = uplink.camera_state(connection, camera.id).last_ended_at
     if is_fresh(parts.config, last, now):
         return CameraCondition(camera.id, role, "recording")

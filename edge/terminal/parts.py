@@ -16,6 +16,7 @@ from edge.room import RoomWatch
 from edge.session.service import Caller, SessionService
 from edge.session.settling import Settler
 from edge.session.state import SessionState
+from edge.terminal.cameras import CameraPictures
 from edge.terminal.live import LiveView
 from edge.terminal.models import Certificate
 from edge.terminal.people import person_ref
@@ -59,6 +60,8 @@ class Parts:
     metrics: Metrics = field(default_factory=Metrics)
     # What the verifier shows of a running attempt; None where no verifier process publishes.
     live: LiveView | None = None
+    # What the watch shows of the cameras; None where no watch process publishes.
+    cameras: CameraPictures | None = None
     room: RoomWatch = field(init=False)
 
     def __post_init__(self) -> None:

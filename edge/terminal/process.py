@@ -10,7 +10,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from edge.platform.nhsa import NhsaPlatform
 from edge.process import ProcessContext
 from edge.session.settling import Settler
 from edge.terminal.app import create_app
+from edge.terminal.cameras import CameraPictures
 from edge.terminal.http import CounterProtocol
 from edge.terminal.live import LiveView
 from edge.terminal.qr import ADDRESS_FILE, LOOPBACK
@@ -54,7 +55,7 @@ def run(context: ProcessContext) -> None:
     zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     try:
         verifier = VerifierClient(config.socket("verifier"), context=zmq_context, stop=context.stop)
-        live = LiveView(store.clock)
+        live, cameras = LiveView(store.clock), CameraPictures(store.clock)
         app = create_app(
             store=store,
             verifier=verifier,
@@ -63,11 +64,15 @@ def run(context: ProcessContext) -> None:
             settlement=_platform(config),
             verifier_answers=verifier.answers,
             live=live,
+            cameras=cameras,
         )
         servers = [_server(app, config, ordinal) for ordinal in range(len(listeners))]
         _publish(config, listeners)
-        watch = partial(live.run, zmq_context, config.socket("live"), context.stop)
-        _serve(app, servers, listeners, context, watch)
+        watches = [
+            partial(live.run, zmq_context, config.socket("live"), context.stop),
+            partial(cameras.run, zmq_context, config.socket("view"), context.stop),
+        ]
+        _serve(app, servers, listeners, context, watches)
     finally:
         for listener in listeners:
             listener.close()
@@ -80,13 +85,13 @@ def _serve(
     servers: list[uvicorn.Server],
     listeners: list[socket.socket],
     context: ProcessContext,
-    watch: Callable[[], None],
+    watches: Sequence[Callable[[], None]],
 ) -> None:
     workers = [
         _Worker(partial(server.run, [listener]))
         for server, listener in zip(servers, listeners, strict=True)
     ]
-    workers.append(_Worker(watch))
+    workers += [_Worker(watch) for watch in watches]
     settler: Settler | None = app.state.settler
     if settler is not None:
         workers.append(_Worker(partial(_reconcile, settler, context.stop)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 from edge.config import CameraConfig
-from edge.watch.verdict import Condition
+from edge.watch.shown import Condition
 from edge.watch.view import Change
 from retention.footage.coverage import Span
 from retention.footage.summary import closed_of

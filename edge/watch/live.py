@@ -14,24 +14,12 @@ import structlog
 import zmq
 from av.video.frame import VideoFrame
 
-from edge.watch.verdict import Condition
+from edge.watch.shown import PICTURE_TOPIC, Shown
 from models.opencv import cv2
-from retention.records.fields import Frozen, Moment
 
 log = structlog.get_logger()
-PICTURE_TOPIC = b"J"
 HIGH_WATER_MARK = 16
 WIDTH, QUALITY = 480, 70
-
-
-class Shown(Frozen):
-    """What goes with a picture: when it was taken, and how the camera's view is judged."""
-
-    camera: str
-    taken_at: Moment
-    condition: Condition
-    width: int
-    height: int
 
 
 class ViewPublisher:
@@ -55,6 +43,11 @@ class ViewPublisher:
         trace: TracebackType | None,
     ) -> None:
         self._socket.close()
+
+    @property
+    def watched(self) -> bool:
+        """Say whether anybody was subscribed when that was noticed last."""
+        return self._watched
 
     def show(self, shown: Shown, frame: VideoFrame) -> None:
         """Remember a camera's newest picture and send it if somebody looks."""

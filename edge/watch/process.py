@@ -22,9 +22,10 @@ from edge.process import ProcessContext
 from edge.watch import baseline as known_view
 from edge.watch.baseline import Baseline
 from edge.watch.changes import see_to_alarm, standing_condition, write_change
-from edge.watch.live import Shown, ViewPublisher
+from edge.watch.live import ViewPublisher
 from edge.watch.measures import Grey, changes, measured
 from edge.watch.pictures import Coded, KeyDecoder, RecorderPictures, SecondStream
+from edge.watch.shown import Shown
 from edge.watch.verdict import judge
 from edge.watch.view import Change, Seen, ViewState
 from retention.durable import FileLock, write_durably

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from edge.watch.baseline import ALIKE, Baseline
 from edge.watch.measures import LEAST_ENERGY, Floats, Mask, Picture, likeness
-
-Condition = Literal["clear", "black", "frozen", "covered", "out_of_focus", "moved"]
+from edge.watch.shown import Condition
 
 BLACK_LIGHT = 20.0
 """The brightest twentieth of a black picture is darker than this, in grey levels of 255."""

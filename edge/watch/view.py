@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from edge.watch.verdict import Condition, Verdict
+from edge.watch.shown import Condition
+from edge.watch.verdict import Verdict
 
 HOLD_SECONDS = 1.9
 LEAST_PICTURES = 2

@@ -19,10 +19,10 @@ from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.recorder.process import run as record
 from edge.watch.baseline import LEARNING_PICTURES
-from edge.watch.live import PICTURE_TOPIC, Shown
 from edge.watch.pictures import Coded, KeyDecoder
 from edge.watch.process import accept_file, baseline_file
 from edge.watch.process import run as watch
+from edge.watch.shown import PICTURE_TOPIC, Shown
 from hardware.simulated_cameras import CameraPlan, SimulatedCameras
 from retention.records.clock import from_text, to_micros
 from retention.records.payloads import GapCause
