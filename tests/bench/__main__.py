@@ -14,7 +14,8 @@ import sys
 from tests.bench.sizes import SIZES
 
 BENCHES = (
-    "recorder", "sealing", "hashing", "log", "year", "decision", "transfer", "pages", "replay",
+    "recorder", "sealing", "hashing", "log", "year", "challenge", "decision", "transfer", "pages",
+    "replay",
 )  # fmt: skip
 
 
