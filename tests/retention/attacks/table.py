@@ -2,7 +2,8 @@
 
 `depth` is the shallowest depth at which `countersight retention check` (with central's key) names
 it; `central` what central writes down when the node next talks to it. None: not seen there. `first`
-is the beginning of the first bad thing, with {n} for the sequence of the record attacked.
+is the beginning of the first bad thing. `scrub` is the incident that the node itself writes when it
+has read all of its footage again, `challenge` why central does not hold the footage proven.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ class Case:
     depth: Depth | None
     first: str
     central: str | None
+    scrub: str | None = None
+    challenge: str | None = None
 
 
 # -- the log --------------------------------------------------------------------------------------
@@ -358,21 +361,30 @@ CASES: tuple[Case, ...] = (
     Case("a countersignature edited", edit_countersignature, ROWS,
          "checkpoints: checkpoint {size}", None),
     Case("a record emptied as if disposed of", empty_record, ROWS, "log: record {gap}", None),
-    Case("a file edited", edit_file, DIGESTS, "digests: {path}", None),
-    Case("a file made longer", lengthen_file, SIZES, "files: {path}", None),
-    Case("two files exchanged", swap_files, DIGESTS, "digests: {path}", None),
-    Case("a file edited, its index row too", edit_file_and_row, ROWS, "segments: {path}", None),
+    Case("a file edited", edit_file, DIGESTS, "digests: {path}", None,
+         "FOOTAGE_CHANGED", "FILE_CHANGED"),
+    Case("a file made longer", lengthen_file, SIZES, "files: {path}", None,
+         "FOOTAGE_CHANGED", "FILE_CHANGED"),
+    Case("two files exchanged", swap_files, DIGESTS, "digests: {path}", None,
+         "FOOTAGE_CHANGED", "FILE_CHANGED"),
+    Case("a file edited, its index row too", edit_file_and_row, ROWS, "segments: {path}", None,
+         None, "CHUNK_REJECTED"),
     Case("a file edited, row and record too, signed again", edit_file_row_and_record,
          None, "", "FORK leaf {sealed}"),
-    Case("the identity inside a file forged", forge_identity, DIGESTS, "digests: {path}", None),
-    Case("a file deleted", delete_file, SIZES, "files: {path}", None),
-    Case("an index row deleted", delete_row, ROWS, "segments: {segment}", None),
-    Case("a file and its row deleted", delete_file_and_row, ROWS, "segments: {segment}", None),
+    Case("the identity inside a file forged", forge_identity, DIGESTS, "digests: {path}", None,
+         "FOOTAGE_CHANGED", "FILE_CHANGED"),
+    Case("a file deleted", delete_file, SIZES, "files: {path}", None,
+         "FOOTAGE_MISSING", "FILE_MISSING"),
+    Case("an index row deleted", delete_row, ROWS, "segments: {segment}", None,
+         None, "ROW_MISSING"),
+    Case("a file and its row deleted", delete_file_and_row, ROWS, "segments: {segment}", None,
+         None, "ROW_MISSING"),
     Case("a file, its row and its record deleted, signed again", delete_file_row_and_record,
          None, "", "FORK record {after_sealed}"),
-    Case("a disposal forged, record and all", forge_disposal, ROWS, "promises: {segment}", None),
+    Case("a disposal forged, record and all", forge_disposal, ROWS, "promises: {segment}", None,
+         None, "DISPOSED_EARLY"),
     Case("a disposal forged in the rows only", forge_disposal_row,
-         ROWS, "segments: disposals", None),
+         ROWS, "segments: disposals", None, None, "DISPOSAL_MISPLACED"),
     Case("a tombstone set", tombstone, ROWS, "promises: {path}", None),
     Case("an index row moved in time", new_rows_for_old, ROWS, "segments: {path}", None),
     Case("a segment back-dated, file, row and record", back_date,
@@ -395,12 +407,17 @@ WORDS = {
 
 def rendered() -> str:
     """Return the table as docs/design/attacks.md shows it."""
-    lines = ["| attack | `retention check` | first bad thing | central |", "|---|---|---|---|"]
+    lines = [
+        "| attack | `retention check` | first bad thing | next checkpoint | challenge | scrub |",
+        "|---|---|---|---|---|---|",
+    ]
     for case in CASES:
         depth = "–" if case.depth is None else f"`{case.depth.name.lower()}`"
-        first = f"`{case.first.format(**WORDS).strip()}`" if case.first else "–"
-        central = "–" if case.central is None else f"`{case.central.format(**WORDS)}`"
-        lines.append(f"| {case.name} | {depth} | {first} | {central} |")
+        shown = [
+            f"`{said.format(**WORDS).strip()}`" if said else "–"
+            for said in (case.first, case.central, case.challenge, case.scrub)
+        ]
+        lines.append(f"| {case.name} | {depth} | {' | '.join(shown)} |")
     return "\n".join(lines) + "\n"
 
 

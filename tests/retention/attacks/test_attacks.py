@@ -84,3 +84,28 @@ def test_attack_is_found_and_the_first_bad_thing_is_named(
 def test_the_documented_table_is_the_tested_one() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "design" / "attacks.md").read_text()
     assert rendered() in page
+
+
+FILM = [case for case in CASES if case.scrub or case.challenge]
+
+
+@pytest.mark.parametrize("case", FILM, ids=lambda case: case.name)
+def test_scrubbing_and_challenges_find_what_a_checkpoint_cannot(
+    made: Pristine, tmp_path: Path, case: Case
+) -> None:
+    """The log is whole, or central would have seen it; it is the footage that is asked for."""
+    world = made.copy(tmp_path)
+    try:
+        case.attack(world, made)
+        assert world.scrub() == ([case.scrub] if case.scrub else [])
+        assert world.challenge() == ([case.challenge] if case.challenge else [])
+    finally:
+        world.central.close()
+
+
+def test_scrubbing_and_challenges_find_nothing_where_nothing_was_done(
+    made: Pristine, tmp_path: Path
+) -> None:
+    world = made.copy(tmp_path)
+    assert (world.scrub(), world.challenge()) == ([], [])
+    world.central.close()

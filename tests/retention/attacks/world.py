@@ -7,6 +7,7 @@ checkpoints that central countersigned, one a day. Each attack gets its own copy
 from __future__ import annotations
 
 import hashlib
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -15,9 +16,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from edge.commands.jobs import JobTools
 from retention.check import Depth, Options, check
 from retention.checking.report import Bad
 from retention.footage.volume import open_volume
+from retention.footage.volumes import Volumes
 from retention.records.clock import ManualClock, from_text, to_micros, to_text
 from retention.records.envelope import Record, parse_record
 from retention.records.ids import SeededIds
@@ -30,8 +33,10 @@ from retention.records.keeping import (
 )
 from retention.records.merkle import Frontier, leaf_hash
 from retention.records.payloads import GapCause, NodeStopped, SceneRole
+from retention.scrub import Scrub
 from retention.store import footage, holds, policies, trusted
 from retention.store.log import append
+from tests.central.auditkit import AuditRig, config_of
 from tests.central.wirekit import (
     CENTRAL_SIGNER,
     TestCentral,
@@ -40,6 +45,7 @@ from tests.central.wirekit import (
 )
 from tests.retention.footage.conftest import Camera, Clip
 
+SAMPLES = 300
 BEGAN = from_text("2026-01-02T03:04:05.000000Z")
 SEGMENTS_A_DAY = 4
 NODE_KEY = bytes([1]) * 32
@@ -100,6 +106,29 @@ class World:
                 self._talk(node)
         return [one for one in self.central.incidents() if one not in before]
 
+    def challenge(self) -> list[str]:
+        """Let central ask for proof of holding; return why what it drew is not proven."""
+        with self.node() as node:
+            rig = _rig(self.central, node, self.root)
+            rig.settle()
+            audit, command = rig.ask(SAMPLES)
+            rig.answer(command)
+            return sorted({cause for cause in rig.causes(audit) if cause is not None})
+
+    def scrub(self) -> list[str]:
+        """Let the node read all of its footage once; return the incidents it newly writes."""
+        with self.node() as node:
+            volumes = Volumes(node.store, {"main": self.root}, ("main",))
+            scrub = Scrub(node.store, volumes, 10**9)
+            for _ in range(20):
+                self.clock.advance(timedelta(minutes=1))
+                scrub.step()
+            scrub.close()
+            with node.store.read() as connection:
+                return sorted(
+                    {row[0] for row in connection.execute("SELECT incident FROM incidents")}
+                )
+
     def _talk(self, node: TestNode) -> None:
         node.restart()
         now = 5e6
@@ -110,6 +139,18 @@ class World:
             node.machine.note_progress(now)
             self.central.clock.advance(timedelta(seconds=10))
             now += 10.0
+
+
+def _rig(central: TestCentral, node: TestNode, root: Path) -> AuditRig:
+    """Challenge a node that is there already, instead of one that the kit makes."""
+    rig = object.__new__(AuditRig)
+    rig.central, rig.node, rig.root = central, node, root
+    rig.unreachable, rig.chooser, rig.sealed = set(), random.Random(7), []
+    rig.tools = JobTools(
+        config=config_of(root.parent), store=node.store, log=node.log,
+        seal=lambda camera: None, locate=rig._locate, signing_key=CENTRAL_SIGNER.public_key,
+    )  # fmt: skip
+    return rig
 
 
 @dataclass
