@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +14,7 @@ from retention.store import footage
 from retention.store.database import StoreUnavailable
 from retention.store.log import append, read_frontier
 from retention.store.reserve import RESERVE_BYTES, Reserve, reserve_of
+from tests.small_disk import run_on_a_disk
 
 
 @pytest.fixture
@@ -104,36 +102,10 @@ def fill(store) -> None:
             append(store, connection, NodeStopped(reason="x" * 60))
 
 
-REAL_DISK = """
-import sys
-from pathlib import Path
-from tests.retention.test_store_reserve import fill_a_real_disk
-fill_a_real_disk(Path(sys.argv[1]))
-"""
-
-
 def test_really_full_disk_still_takes_the_gap_that_says_so(tmp_path):
-    """On a file system of its own (tmpfs in a mount namespace of a child process)."""
-    unshare = shutil.which("unshare")
-    if unshare is None:
-        pytest.skip("needs unshare(1) for a small disk of its own")
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = f"mount -t tmpfs -o size={RESERVE_BYTES + 16 * 2**20} none {disk}"
-    probe = [unshare, "--mount", "--map-root-user", "sh", "-c", mount]
-    if subprocess.run(probe, capture_output=True, check=False).returncode:
-        pytest.skip("this machine lets no test mount a disk of its own")
-    script = tmp_path / "script.py"
-    script.write_text(REAL_DISK)
-    command = f'{mount} && exec "$0" -P "$1" "$2"'
-    done = subprocess.run(
-        [unshare, "--mount", "--map-root-user", "sh", "-c", command, sys.executable,
-         str(script), str(disk)],
-        capture_output=True, text=True, check=False, timeout=120,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "gap written" in done.stdout
+    function = "tests.retention.test_store_reserve:fill_a_real_disk"
+    said = run_on_a_disk(tmp_path, RESERVE_BYTES + 16 * 2**20, function)
+    assert "gap written" in said
 
 
 def fill_a_real_disk(disk: Path) -> None:

@@ -6,7 +6,9 @@ import errno
 import json
 import os
 import shutil
+import subprocess
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -29,6 +31,7 @@ from retention.store import footage
 from retention.store.database import NodeStore
 from retention.store.log import all_records
 from retention.store.reserve import reserve_of
+from tests.small_disk import run_on_a_disk
 
 
 @pytest.fixture
@@ -325,3 +328,48 @@ def all_rows(store) -> list[footage.SegmentRow]:
 def test_identity_of_a_segment_does_not_name_its_volume():
     """A file may be moved to a larger disk and the index rebuilt: nothing inside it changes."""
     assert "volume" not in SegmentIdentity.model_fields
+
+
+def test_really_mounted_disk_is_read_only_then_missing_then_back(tmp_path):
+    function = "tests.retention.footage.test_volumes:come_and_go"
+    said = run_on_a_disk(tmp_path, 32 * 2**20, function)
+    assert said.split() == ["mounted", "read_only", "mounted", "missing", "mounted"]
+
+
+def come_and_go(disk: Path) -> None:
+    """Remount a disk read-only and writable, take it away and bring it back; say what it is."""
+    from retention.records.clock import SystemClock
+    from retention.records.ids import SystemIds
+    from retention.store.database import NodeIdentity
+
+    def mount(*arguments: str) -> None:
+        subprocess.run(["mount", *arguments], check=True)
+
+    spare, data = disk.with_name("spare"), disk.with_name("data")
+    for folder in (spare, data):
+        folder.mkdir()
+    mount("--bind", str(disk), str(spare))  # the disk itself, whatever is mounted where
+    store = NodeStore(
+        data / "node.sqlite3", NodeIdentity("1", "P1", "n1"), SystemClock(), SystemIds()
+    )
+    volumes = Volumes(store, {"disk": disk})
+    volumes.open()
+
+    def say() -> None:
+        (volume,) = volumes.look()
+        print(volume.condition.value)
+        if not volume.writable:
+            with pytest.raises(VolumeRefused):
+                volumes.for_writing()
+
+    say()
+    mount("-o", "remount,bind,ro", str(disk))
+    say()
+    mount("-o", "remount,bind,rw", str(disk))
+    say()
+    subprocess.run(["umount", str(disk)], check=True)
+    say()
+    assert not any(disk.iterdir())
+    mount("--bind", str(spare), str(disk))
+    say()
+    store.close()
