@@ -20,6 +20,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from retention.durable import FileLock, fsync_directory, rename_durably
 from retention.footage import inventory
@@ -88,7 +89,10 @@ def rebuild(
         for name in ("supervisor", "custodian", *(f"recorder-{one.id}" for one in node.cameras)):
             lock = FileLock(node.node.data / "run" / f"{name}.lock")
             held.callback(lock.release)
-        _refuse_a_usable_one(node.database)
+        if state_of(node.database) == "used":
+            raise RebuildRefused(
+                f"{node.database}: can be read and knows footage; nothing to make again"
+            )
         volumes = _volumes(node)
         store = _fresh_store(node, clock, ids)
         try:
@@ -97,34 +101,19 @@ def rebuild(
             store.close()
 
 
-def _refuse_a_usable_one(path: Path) -> None:
-    if usable_with_footage(path):
-        raise RebuildRefused(f"{path}: can be read and knows footage; nothing to make again")
-
-
-def usable_with_footage(path: Path) -> bool:
-    """Tell whether a database is whole and has any footage in its index or its log."""
+def state_of(path: Path) -> Literal["unusable", "empty", "used"]:
+    """Say what a database is: not there or not whole; whole, and has never known footage; used."""
     try:
         with closing(open_read_only(path)) as connection:
             whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-            named = connection.execute("SELECT 1 FROM node").fetchone() is not None
-            ever = connection.execute(
+            if not whole or connection.execute("SELECT 1 FROM node").fetchone() is None:
+                return "unusable"
+            sealed = connection.execute(
                 "SELECT 1 FROM log WHERE kind = 'segment.sealed' LIMIT 1"
             ).fetchone()
-            return whole and named and (ever is not None or footage.has_segments(connection))
+            return "used" if sealed is not None or footage.has_segments(connection) else "empty"
     except (StoreUnavailable, sqlite3.Error):
-        return False
-
-
-def usable_without_footage(path: Path) -> bool:
-    """Tell whether a database is whole and of a node, but has never known footage."""
-    try:
-        with closing(open_read_only(path)) as connection:
-            whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
-            named = connection.execute("SELECT 1 FROM node").fetchone() is not None
-            return whole and named and not footage.has_segments(connection)
-    except (StoreUnavailable, sqlite3.Error):
-        return False
+        return "unusable"
 
 
 def _volumes(node: NodeFile) -> dict[str, VolumeIdentity]:
@@ -145,7 +134,7 @@ def _fresh_store(node: NodeFile, clock: Clock, ids: IdSource) -> NodeStore:
     """Open the database that is being made, with what an earlier try put there. One that knows
     no footage, but has records that central may hold, is where it begins."""
     path = node.database.with_name(node.database.name + REBUILDING)
-    if not path.exists() and usable_without_footage(node.database):
+    if not path.exists() and state_of(node.database) == "empty":
         unfinished = path.with_name(path.name + ".copy")
         unfinished.unlink(missing_ok=True)
         with (

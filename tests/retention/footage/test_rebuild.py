@@ -17,7 +17,9 @@ import pytest
 from retention import cli
 from retention.check import Depth, Options, check
 from retention.durable import FileLock, HeldElsewhere
+from retention.footage.sink import seal
 from retention.footage.volume import VolumeRefused, open_volume
+from retention.footage.volumes import Volumes
 from retention.nodefile import NodeFile, load_node_file
 from retention.rebuild import RebuildRefused, Rebuilt, rebuild
 from retention.records.clock import Clock
@@ -27,6 +29,7 @@ from retention.store import footage
 from retention.store.database import NodeStore
 from retention.store.footage import SegmentRow
 from retention.store.log import append
+from tests.conftest import IDENTITY
 
 STEP = timedelta(seconds=4)
 
@@ -306,3 +309,31 @@ def test_segments_of_another_time_count_from_their_own(recorded, store, node, cl
     clock.advance(timedelta(days=300))
     again(node, clock)
     assert [row.ended_at for row in rows_of(tmp_path)] == [row.ended_at for row in recorded]
+
+
+def test_footage_on_several_disks_becomes_one_index(camera, store, root, clock, tmp_path):
+    """Every other segment lies on the second disk; each is bound to the new database."""
+    disks = {"main": root, "second": tmp_path / "second"}
+    volumes = Volumes(store, disks, disks)
+    volumes.open()
+    for number in range(4):
+        camera.root, name = (disks["second"], "second") if number % 2 else (root, "main")
+        done = camera.open_segment().finish(clock.now() + STEP)
+        seal(store, camera.root, done, name)
+        clock.advance(STEP)
+    with store.read() as connection:
+        recorded = list(footage.segments_of(connection, "counter-1"))
+    store.close()
+    lose(tmp_path, "gone")
+    path = config(tmp_path)
+    listed = "".join(
+        f'[[recording.volumes]]\nname = "{name}"\npath = "{disk}"\n' for name, disk in disks.items()
+    )
+    path.write_text(path.read_text() + listed)
+    made = again(load_node_file(path), clock)
+    assert (made.segments, made.gaps) == (4, 0)
+    assert [facts(row) for row in rows_of(tmp_path)] == [facts(row) for row in recorded]
+    assert {row.volume for row in recorded} == {"main", "second"}
+    assert check(tmp_path, Depth.DIGESTS, Options(roots=disks)).bad == []
+    with closing(NodeStore(tmp_path / "node.sqlite3", IDENTITY, clock, SeededIds(5))) as now:
+        assert all(one.writable for one in Volumes(now, disks).open())
