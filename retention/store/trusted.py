@@ -115,15 +115,20 @@ def lived(
     since then is at least what trusted time says, whatever the wall clock said when it was made.
     What no mark follows yet may have been made just now.
     """
+    before = _mark_at(connection, "log_size <= ? ORDER BY log_size DESC", sequence) or EPOCH
+    after = _mark_at(connection, "log_size > ? ORDER BY log_size", sequence)
+    latest = [ended_at, passed(connection, clock) if after is None else after]
+    seen = seen_since(connection, sequence)
+    latest += [] if seen is None else [seen]
+    return min(started_at, before), max(latest)
+
+
+def _mark_at(connection: sqlite3.Connection, where: str, sequence: int) -> datetime | None:
     row = connection.execute(
-        "SELECT passed_at FROM time_marks WHERE log_size > ? ORDER BY log_size LIMIT 1",
+        f"SELECT passed_at FROM time_marks WHERE {where} LIMIT 1",  # noqa: S608 - our own two
         (sequence,),
     ).fetchone()
-    known = [started_at, ended_at]
-    known.append(passed(connection, clock) if row is None else from_micros(row["passed_at"]))
-    seen = seen_since(connection, sequence)
-    known += [] if seen is None else [seen]
-    return min(known), max(known)
+    return None if row is None else from_micros(row["passed_at"])
 
 
 @dataclass(frozen=True, slots=True)
