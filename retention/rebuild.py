@@ -15,18 +15,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 from retention.durable import FileLock, fsync_directory, rename_durably
-from retention.footage import inventory
-from retention.footage.inventory import FiledSegment, Unexplained
-from retention.footage.layout import VOLUME_FILE, on_volume, shown
-from retention.footage.sink import fingerprint_of
+from retention.footage.layout import VOLUME_FILE
 from retention.footage.sweep import sweep
 from retention.footage.volume import (
     VolumeIdentity,
@@ -36,41 +32,32 @@ from retention.footage.volume import (
     rebind_volume,
 )
 from retention.nodefile import NodeFile
-from retention.records.clock import Clock, from_micros, to_micros, to_text
+from retention.records.clock import Clock, from_micros, to_text
 from retention.records.errors import UsageError
 from retention.records.ids import IdSource
 from retention.records.keeping import IndexRebuilt
 from retention.records.payloads import (
     AccessRecorded,
-    GapCause,
-    RunStarted,
-    SceneRole,
-    SegmentSealed,
 )
+from retention.reindex import Indexed, Reindex
 from retention.store import footage
 from retention.store import volumes as volume_rows
 from retention.store.database import NodeStore, StoreUnavailable, open_read_only
 from retention.store.log import append
 
 REBUILDING = ".rebuilding"
-ROWS_AT_ONCE = 50
 
 
 class RebuildRefused(UsageError):
     """An index that need not, or cannot, be made again from what is there."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Rebuilt:
-    """What was made, and what was put aside."""
+    """What was made, and the names under which what was there was put aside."""
 
-    segments: int = 0
-    bytes: int = 0
-    gaps: int = 0
-    unexplained: int = 0
-    first_started_at: int | None = None
-    last_ended_at: int | None = None
-    aside: tuple[str, ...] = ()
+    indexed: Indexed
+    aside: tuple[str, ...]
 
 
 def rebuild(
@@ -96,7 +83,7 @@ def rebuild(
         volumes = _volumes(node)
         store = _fresh_store(node, clock, ids)
         try:
-            return _Rebuilding(node, store, volumes, beat).run(author, reason)
+            return _Rebuilding(node, store, volumes).run(author, reason, beat)
         finally:
             store.close()
 
@@ -147,138 +134,21 @@ def _fresh_store(node: NodeFile, clock: Clock, ids: IdSource) -> NodeStore:
 
 
 class _Rebuilding:
-    """Steps 2 to 4, for a node whose locks are held."""
+    """Steps 2 to 5, for a node whose locks are held."""
 
     def __init__(
-        self,
-        node: NodeFile,
-        store: NodeStore,
-        volumes: dict[str, VolumeIdentity],
-        beat: Callable[[int], None],
+        self, node: NodeFile, store: NodeStore, volumes: dict[str, VolumeIdentity]
     ) -> None:
-        self._node, self._store, self._volumes, self._beat = node, store, volumes, beat
+        self._node, self._store, self._volumes = node, store, volumes
         self._roots = node.volume_roots
-        self._done = Rebuilt()
 
-    def run(self, author: str, reason: str) -> Rebuilt:
-        self._segments()
-        self._gaps()
-        self._conclude(author, reason)
+    def run(self, author: str, reason: str, beat: Callable[[int], None]) -> Rebuilt:
+        done = Reindex(self._store, self._roots, beat).run()
+        self._conclude(done, author, reason)
         self._bind()
-        self._put_in_place()
-        return self._done
+        return Rebuilt(done, self._put_in_place())
 
-    # -- rows -------------------------------------------------------------------------------------
-
-    def _segments(self) -> None:
-        waiting: list[tuple[FiledSegment, SegmentSealed]] = []
-        for one in inventory.listing(self._roots, self._store.identity):
-            if isinstance(one, Unexplained):
-                self._unexplained(one)
-                continue
-            self._count(one)
-            with self._store.read() as connection:
-                known = footage.segment_at(connection, one.path) is not None
-            if known:
-                continue
-            self._beat(one.bytes)
-            try:
-                sealed = self._read(one)
-            except OSError as exc:
-                self._uncount(one)
-                said = f"cannot be read: {exc.strerror}"
-                self._unexplained(Unexplained(one.volume, one.path, said))
-                continue
-            waiting.append((one, sealed))
-            if len(waiting) >= ROWS_AT_ONCE:
-                self._write(waiting)
-                waiting = []
-        self._write(waiting)
-
-    def _read(self, one: FiledSegment) -> SegmentSealed:
-        fingerprint = fingerprint_of(self._roots[one.volume] / one.path)
-        identity = one.identity
-        return SegmentSealed(
-            segment=identity.segment,
-            camera=identity.camera,
-            scene_role=identity.scene_role,
-            run=identity.run,
-            ordinal=identity.ordinal,
-            started_at=identity.started_at,
-            ended_at=to_text(from_micros(one.ended_at)),
-            duration_ms=round((one.ended_at - one.started_at) / 1000),
-            bytes=fingerprint.bytes,
-            codec=identity.codec,
-            file_sha256=fingerprint.file_sha256(),
-            chunk_root=fingerprint.chunk_root(),
-            recovered=True,
-            truncated_bytes=0,
-        )
-
-    def _write(self, found: list[tuple[FiledSegment, SegmentSealed]]) -> None:
-        with self._store.write() as connection:
-            for one, sealed in found:
-                if not footage.has_run(connection, sealed.run):
-                    width, height = one.size
-                    began = RunStarted(
-                        run=sealed.run, camera=sealed.camera, scene_role=sealed.scene_role,
-                        codec=sealed.codec, width=width, height=height,
-                        started_at=sealed.started_at,
-                    )  # fmt: skip
-                    footage.insert_run(self._store, connection, began)
-                footage.insert_segment(self._store, connection, sealed, one.path, one.volume)
-
-    def _unexplained(self, one: Unexplained) -> None:
-        self._done.unexplained += 1
-        subject = shown(on_volume(one.volume, one.path))
-        with self._store.write() as connection:
-            footage.add_incident(self._store, connection, "UNEXPLAINED_FILE", subject, one.reason)
-
-    def _count(self, one: FiledSegment) -> None:
-        done = self._done
-        done.segments += 1
-        done.bytes += one.bytes
-        done.first_started_at = min(one.started_at, done.first_started_at or one.started_at)
-        done.last_ended_at = max(one.ended_at, done.last_ended_at or one.ended_at)
-
-    def _uncount(self, one: FiledSegment) -> None:
-        self._done.segments -= 1
-        self._done.bytes -= one.bytes
-
-    # -- gaps -------------------------------------------------------------------------------------
-
-    def _gaps(self) -> None:
-        now = to_micros(self._store.clock.now())
-        with self._store.write() as connection:
-            for camera in sorted(footage.known_cameras(connection)):
-                footage.close_gap(self._store, connection, camera, now)
-        with self._store.read() as connection:
-            found = list(self._holes(connection))
-        for hole in found:
-            with self._store.write() as connection:
-                if footage.gaps_between(connection, hole.camera, hole.started_at, hole.ended_at):
-                    continue  # An earlier try wrote it.
-                footage.open_gap(
-                    self._store, connection, hole.camera, hole.scene_role, hole.started_at,
-                    GapCause.UNKNOWN,
-                )  # fmt: skip
-                footage.close_gap(self._store, connection, hole.camera, hole.ended_at)
-                self._done.gaps += 1
-
-    def _holes(self, connection: sqlite3.Connection) -> Iterator[inventory.Hole]:
-        """Yield the holes between the rows of the files."""
-        for camera in sorted(footage.known_cameras(connection)):
-            for before, after in pairwise(footage.segments_of(connection, camera)):
-                if after.started_at - before.ended_at > inventory.TOLERANCE_US:
-                    yield inventory.Hole(
-                        camera, SceneRole(after.scene_role), before.ended_at,
-                        after.started_at, 0,
-                    )  # fmt: skip
-
-    # -- the end ----------------------------------------------------------------------------------
-
-    def _conclude(self, author: str, reason: str) -> None:
-        done = self._done
+    def _conclude(self, done: Indexed, author: str, reason: str) -> None:
         with self._store.write() as connection:
             for name, identity in sorted(self._volumes.items()):
                 volume_rows.adopt(self._store, connection, name, identity.volume)
@@ -306,7 +176,7 @@ class _Rebuilding:
             if found.reachable:
                 sweep(self._store, root, lambda: None, name)
 
-    def _put_in_place(self) -> None:
+    def _put_in_place(self) -> tuple[str, ...]:
         """The old files first: a crash in between leaves no database, and this goes on."""
         data, mark = self._node.node.data, f"{self._store.clock.now():%Y%m%dT%H%M%SZ}"
         self._store.close()  # which takes its journal in
@@ -319,7 +189,7 @@ class _Rebuilding:
                 aside.append(kept.name)
         fsync_directory(data)
         rename_durably(self._store.path, self._node.database)
-        self._done.aside = tuple(aside)
+        return tuple(aside)
 
 
 def _text(micros: int | None) -> str | None:

@@ -39,13 +39,14 @@ def _run(wanted: argparse.Namespace) -> int:
     meter = Meter(sys.stderr)
     roots = {name: root for name, root in node.volume_roots.items() if root.is_dir()}
     meter.begin(*amount(roots))
-    made = rebuild(node, SystemClock(), SystemIds(), wanted.author, wanted.reason, meter.step)
+    made_again = rebuild(node, SystemClock(), SystemIds(), wanted.author, wanted.reason, meter.step)
     meter.end()
+    made = made_again.indexed
     print(
         f"已重建 / made again: {made.segments} 段 / segments, {made.bytes} 字节 / bytes,"
         f" {made.gaps} 处缺口 / gaps, {made.unexplained} 个不明文件 / unexplained files"
     )
-    for name in made.aside:
+    for name in made_again.aside:
         print(f"原件保留为 / kept aside as: {name}")
     print("会话、同意、保全与策略不在文件中，未能恢复；中心将发现日志不再衔接，须人工处理。")
     print("Sessions, consents, holds and policies are not in the files and are gone; central will")

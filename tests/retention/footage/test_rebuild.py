@@ -109,7 +109,7 @@ def test_rows_gaps_and_records_come_back_from_the_files(
     made = again(node, clock)
     assert [facts(row) for row in rows_of(tmp_path)] == [facts(row) for row in recorded]
     assert content(root) == before
-    assert (made.segments, made.gaps, made.unexplained) == (5, 1, 0)
+    assert (made.indexed.segments, made.indexed.gaps, made.indexed.unexplained) == (5, 1, 0)
     report = check(tmp_path, Depth.DIGESTS)
     assert report.bad == []
     assert report.counts["gaps"] == 1
@@ -207,7 +207,7 @@ def test_what_cannot_be_explained_is_an_incident_and_stays(
     lose(tmp_path, "gone")
     before = content(root)
     made = again(node, clock)
-    assert (made.segments, made.unexplained) == (3, 2)
+    assert (made.indexed.segments, made.indexed.unexplained) == (3, 2)
     assert content(root) == before
     settled = Options(now=datetime.now(UTC) + timedelta(minutes=2))
     report = check(tmp_path, Depth.DIGESTS, settled)
@@ -331,7 +331,7 @@ def test_footage_on_several_disks_becomes_one_index(camera, store, root, clock, 
     )
     path.write_text(path.read_text() + listed)
     made = again(load_node_file(path), clock)
-    assert (made.segments, made.gaps) == (4, 0)
+    assert (made.indexed.segments, made.indexed.gaps) == (4, 0)
     assert [facts(row) for row in rows_of(tmp_path)] == [facts(row) for row in recorded]
     assert {row.volume for row in recorded} == {"main", "second"}
     assert check(tmp_path, Depth.DIGESTS, Options(roots=disks)).bad == []
