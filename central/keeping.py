@@ -28,6 +28,9 @@ from central.tables import (
     NodePolicy,
     table_of,
 )
+from retention.footage.closures import closed_spans
+from retention.footage.coverage import Span
+from retention.store.opening import Closure, Opening
 
 ALARMS, BREACHES = table_of(NodeAlarm), table_of(NodeBreach)
 CLOSURES, OPENINGS = table_of(NodeClosure), table_of(NodeOpening)
@@ -216,6 +219,28 @@ def opening_hours(connection: Connection, whose: Whose, now: int) -> list[str] |
         .limit(1)
     ).first()
     return None if row is None else [str(one) for one in json.loads(row.hours)]
+
+
+def closed_of(connection: Connection, node: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Return when a node's pharmacy was closed between two moments, as it declared beforehand."""
+    openings = connection.execute(select(OPENINGS).where(OPENINGS.c.node == node)).all()
+    declared = connection.execute(
+        select(CLOSURES).where(
+            CLOSURES.c.node == node, CLOSURES.c.started_at < end, CLOSURES.c.ended_at > start
+        )
+    ).all()
+    found = closed_spans(
+        [Opening(row.effective_from, tuple(json.loads(row.hours))) for row in openings],
+        [
+            Closure(
+                row.closure, row.kind, row.started_at, row.ended_at, row.declared_at,
+                row.cancelled_at,
+            )
+            for row in declared
+        ],
+        Span(start, end),
+    )  # fmt: skip
+    return [(span.start, span.end) for span in found]
 
 
 # -- what stands, and where it arrived ------------------------------------------------------------

@@ -91,6 +91,7 @@ class DayView:
     day: str
     scene_role: str
     known_until: int
+    told_ms: int = 0
     owed_ms: int = 0
     covered_ms: int = 0
     segments: int = 0
@@ -179,6 +180,7 @@ class ClosureView:
     author: str
     reason: str
     sequence: int
+    declared_at: int
     cancelled_at: int | None = None
 
 

@@ -76,6 +76,7 @@ def _add(
         day,
         scene_role=content.scene_role.value,
         known_until=max(day.known_until, part.end),
+        told_ms=day.told_ms + portion((end - start) // 1000, fresh, start, end),
         owed_ms=day.owed_ms + portion(content.owed_ms, fresh, start, end),
         covered_ms=day.covered_ms + portion(content.covered_ms, fresh, start, end),
         segments=min(MOST, day.segments + portion(content.segments, fresh, start, end)),

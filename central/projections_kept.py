@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from central.days import day_of
+from central.days import DAY_US, day_of
 from central.projection_rows import (
     AlarmView,
     BreachView,
@@ -20,8 +20,11 @@ from central.projection_rows import (
     PolicyView,
     Views,
 )
+from retention.footage.closures import closed_spans
+from retention.footage.coverage import Span
 from retention.records import keeping as k
 from retention.records.clock import from_text, to_micros
+from retention.store.opening import Opening
 
 
 def policy_adopted(fact: Fact, content: k.PolicyAdopted, views: Views) -> None:
@@ -113,11 +116,13 @@ def view_changed(fact: Fact, content: k.ViewChanged, views: Views) -> None:
 
 
 def opening_adopted(fact: Fact, content: k.OpeningAdopted, views: Views) -> None:
-    """Keep the weekly opening hours from a moment on."""
+    """Keep the weekly opening hours from a moment on. Raises ValueError for what are none."""
+    since = _moment(content.effective_from)
+    closed_spans([Opening(since, content.hours)], (), Span(since, since + 7 * DAY_US))
     views.keep(
         OpeningView(
             agency=fact.agency, pharmacy=fact.pharmacy, node=fact.node,
-            effective_from=_moment(content.effective_from), hours=json.dumps(content.hours),
+            effective_from=since, hours=json.dumps(content.hours),
             sequence=fact.sequence,
         )
     )  # fmt: skip
@@ -130,7 +135,7 @@ def closure_declared(fact: Fact, content: k.ClosureDeclared, views: Views) -> No
             agency=fact.agency, pharmacy=fact.pharmacy, node=fact.node, closure=content.closure,
             kind=content.kind, started_at=_moment(content.started_at),
             ended_at=_moment(content.ended_at), author=content.author, reason=content.reason,
-            sequence=fact.sequence,
+            sequence=fact.sequence, declared_at=fact.occurred_at,
         )
     )  # fmt: skip
 

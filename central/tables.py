@@ -185,7 +185,8 @@ class Gap(Tenant, Base):
 
 class CoverageDay(Tenant, Base):
     """Owed and covered footage of one camera on one day (Asia/Shanghai), from its summaries;
-    nothing is known of it after `known_until`."""
+    nothing is known of it after `known_until`. `told_ms` is how much of the day they tell of: what
+    is told of and not owed is time in which the pharmacy had declared itself closed."""
 
     __tablename__ = "coverage_days"
     __table_args__ = (Index(None, "day"),)
@@ -194,6 +195,7 @@ class CoverageDay(Tenant, Base):
     day: Mapped[str] = mapped_column(String(10), primary_key=True)
     scene_role: Mapped[str]
     known_until: Mapped[int]
+    told_ms: Mapped[int]
     owed_ms: Mapped[int]
     covered_ms: Mapped[int]
     segments: Mapped[int]
@@ -403,6 +405,7 @@ class NodeClosure(Tenant, Base):
     author: Mapped[str] = mapped_column(String(200))
     reason: Mapped[str] = mapped_column(String(200))
     sequence: Mapped[int]
+    declared_at: Mapped[int]
     cancelled_at: Mapped[int | None]
 
 

@@ -15,6 +15,7 @@ from fastapi.responses import HTMLResponse, Response
 from sqlalchemy import Connection, func, select
 
 from central.days import bounds_of, day_of, days_between, parse_day
+from central.keeping import closed_of
 from central.pages import heatmap
 from central.pages.coverage_rows import camera_rows, drawn, spans_of_day
 from central.pages.heatmap import CameraRow, Total
@@ -192,7 +193,8 @@ def _facts_of_day(
         return None
     told = connection.execute(select(DAYS).where(*mine, DAYS.c.day == day)).one_or_none()
     first_day = first.day if first is not None else day
-    spans = spans_of_day(day, told, gaps, first_day, now, node.revoked_at)
+    closed = closed_of(connection, node.node, start, end)
+    spans = spans_of_day(day, told, gaps, first_day, now, node.revoked_at, closed)
     counts = (
         select(func.count())
         .where(
@@ -216,6 +218,7 @@ def _facts_of_day(
     return {
         "cell": heatmap.cell_of(day, told, first_day, now, node.revoked_at),
         "told": told,
+        "closed": bool(told and told.told_ms and not told.owed_ms),
         "scene_role": first.scene_role if first is not None else gaps[0].scene_role,
         "first_day": first_day,
         "gaps": gaps,

@@ -22,12 +22,13 @@ from retention.terms.words import SCENE_ROLES
 NODES, DAYS = table_of(Node), table_of(CoverageDay)
 ROLES = tuple(SCENE_ROLES)
 AnyRow = Row[*tuple[Any, ...]]
-SpanState = Literal["before", "held", "gap", "unknown", "soon", "after"]
+SpanState = Literal["before", "held", "gap", "unknown", "soon", "closed", "after"]
 
 
 class ToldDay(NamedTuple):
     """What summaries told of a camera's day; twelve thousand are common, and each costs."""
 
+    told_ms: int
     owed_ms: int
     covered_ms: int
     known_until: int
@@ -56,7 +57,7 @@ def camera_rows(
     }
     told: dict[tuple[str, str], dict[str, ToldDay]] = {}
     days = select(
-        DAYS.c.node, DAYS.c.camera, DAYS.c.day, DAYS.c.owed_ms, DAYS.c.covered_ms,
+        DAYS.c.node, DAYS.c.camera, DAYS.c.day, DAYS.c.told_ms, DAYS.c.owed_ms, DAYS.c.covered_ms,
         DAYS.c.known_until,
     ).where(DAYS.c.day.between(window[0], window[-1]))  # fmt: skip
     first = select(DAYS.c.node, DAYS.c.camera, func.min(DAYS.c.day).label("day")).group_by(
@@ -155,8 +156,10 @@ def spans_of_day(
     first_day: str,
     now: int,
     until: int | None = None,
+    closed: Iterable[tuple[int, int]] = (),
 ) -> DaySpans:
-    """Tile a day: before anything was owed, held, in a gap, unknown, soon to be told, to come."""
+    """Tile a day: before anything was owed, held, in a gap, unknown, soon to be told, closed as
+    declared (where nothing is owed and none of the others is known), to come."""
     start, end = bounds_of(day)
     high = max(start, min(end, now if until is None else min(now, until)))
     gaps = list(gaps)
@@ -177,7 +180,7 @@ def spans_of_day(
         ]
         at = hole_end
     spans.append(Span(high, end, "after"))
-    found = tuple(span for span in spans if span.start < span.end)
+    found = tuple(_closed_out([one for one in spans if one.start < one.end], _union(closed)))
     missing_ms = 0 if told is None else told.owed_ms - told.covered_ms
     explained = sum(min(known, b) - a for a, b in holes if a < known) // 1000
     unexplained = missing_ms - explained
@@ -193,8 +196,25 @@ def _owed_from(
     if day > first_day:
         return start
     if told is not None:
-        return min(high, max(start, told.known_until - told.owed_ms * 1000))
+        return min(high, max(start, told.known_until - told.told_ms * 1000))
     return min(high, max(start, min((gap.started_at for gap in gaps), default=start)))
+
+
+def _closed_out(spans: Iterable[Span], closed: Sequence[tuple[int, int]]) -> Iterator[Span]:
+    """Yield spans with what lies in closed hours set apart: footage there is owed by nobody, so
+    that none is missing says nothing of whether there is any."""
+    for span in spans:
+        at = span.start
+        if span.state in ("held", "soon", "unknown"):
+            for start, end in closed:
+                start, end = max(at, start), min(span.end, end)
+                if start < end:
+                    if at < start:
+                        yield Span(at, start, span.state)
+                    yield Span(start, end, "closed")
+                    at = end
+        if at < span.end:
+            yield Span(at, span.end, span.state)
 
 
 def _union(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -33,6 +33,8 @@ class Told(Protocol):
     """What a row of `coverage_days` says."""
 
     @property
+    def told_ms(self) -> int: ...
+    @property
     def owed_ms(self) -> int: ...
     @property
     def covered_ms(self) -> int: ...
@@ -110,9 +112,11 @@ def cell_of(
     if told is not None and day == first_day:
         unknown_ms = (reached - told.known_until) // 1000
     else:
-        unknown_ms = (reached - start) // 1000 - owed_ms
+        unknown_ms = (reached - start) // 1000 - (0 if told is None else told.told_ms)
     if unknown_ms < SECOND_MS or (now - reached < GRACE_US and unknown_ms * 1000 <= GRACE_US):
         unknown_ms = 0
+    if told is not None and told.told_ms and owed_ms + unknown_ms == 0:
+        return None  # closed, as declared
     return Cell(
         day=day,
         state=_state(owed_ms, covered_ms, unknown_ms),

@@ -156,6 +156,7 @@ def _days(now: datetime, plan: Plan) -> Iterator[dict[str, Any]]:
                     "day": f"{moment:%Y-%m-%d}",
                     "scene_role": role,
                     "known_until": known_until,
+                    "told_ms": owed,
                     "owed_ms": owed,
                     "covered_ms": owed - lost,
                     "segments": 840,

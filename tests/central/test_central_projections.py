@@ -180,6 +180,22 @@ def coverage(central: TestCentral) -> dict[str, tuple[int, ...]]:
         return {row[0]: tuple(row[1:]) for row in found}
 
 
+def test_time_that_was_told_of_counts_also_where_nothing_is_owed(
+    node: TestNode, central: TestCentral
+) -> None:
+    add(
+        node, central,
+        summary("2026-01-01T15:00:00", "2026-01-01T16:00:00", 0, 0),
+        summary("2026-01-01T16:00:00", "2026-01-01T17:00:00", 600_000, 600_000),
+        summary("2026-01-01T16:30:00", "2026-01-01T17:30:00", 0, 0),
+    )  # fmt: skip
+    with central.database.read() as connection:
+        found = connection.exec_driver_sql("SELECT day, told_ms, owed_ms FROM coverage_days")
+        assert sorted(map(tuple, found)) == [
+            ("2026-01-01", 3_600_000, 0), ("2026-01-02", 5_400_000, 600_000),
+        ]  # fmt: skip
+
+
 def test_summaries_add_up_to_the_day_in_shanghai(node: TestNode, central: TestCentral) -> None:
     add(
         node, central,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from central.cli import main
 from central.config import load_config
-from central.database import Database, migrate, require_head
+from central.database import Database, _alembic, migrate, require_head
 from central.errors import DatabaseOutdated
 from central.keys import admin_token_sha256, load_keys
 from central.tables import Base
@@ -31,6 +32,27 @@ def test_migrations_lead_to_the_tables_of_the_code(tmp_path: Path) -> None:
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, Base.metadata) == []
+    database.close()
+
+
+def test_rows_of_the_release_before_are_kept_as_what_they_were(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/central.sqlite3")
+    with database.write() as connection:
+        command.upgrade(_alembic(connection), "0002")
+        connection.exec_driver_sql(
+            "INSERT INTO commands (command, node, session, actor, reason, body, issued_at,"
+            " expires_at, agency, pharmacy) VALUES ('c', 'n', 's', 'a', 'r', x'00', 1, 2, 'g', 'p')"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO coverage_days VALUES ('n', 'c', '2026-01-02', 'purchase', 9, 60, 50, 1, 5,"
+            " 'g', 'p')"
+        )
+    migrate(database)
+    with database.read() as connection:
+        commands = connection.exec_driver_sql("SELECT kind, session, subject FROM commands")
+        assert commands.all() == [("footage", "s", None)]
+        days = connection.exec_driver_sql("SELECT told_ms, owed_ms, covered_ms FROM coverage_days")
+        assert days.all() == [(60, 60, 50)]
     database.close()
 
 

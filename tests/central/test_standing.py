@@ -469,6 +469,22 @@ def test_alarms_breaches_and_closures_are_folded_and_folded_again_the_same(offic
     assert found() == before
 
 
+@pytest.mark.parametrize("hours", ["garbage", "25:00-26:00", "08:00", "08:00-"])
+def test_opening_hours_that_are_none_are_flagged_and_stop_nothing(
+    office: Office, hours: str
+) -> None:
+    now = to_text(office.node.clock.now())
+    with office.node.store.write() as connection:
+        told = k.OpeningAdopted(hours=(hours,) + ("open",) * 6, effective_from=now)
+        append(office.node.store, connection, told)
+    settle(office.node, office.central)
+    project_all(office.central.database)
+    with office.central.database.read() as connection:
+        assert connection.execute(select(table_of(NodeOpening))).all() == []
+        flags = table_of(Flag)
+        assert connection.execute(select(flags.c.code)).scalars().all() == ["PAYLOAD_UNREADABLE"]
+
+
 def test_gaps_of_both_layers_of_one_camera_may_be_open(office: Office) -> None:
     node, at = office.node, to_micros(office.node.clock.now())
     with node.store.write() as connection:

@@ -18,6 +18,10 @@ def upgrade() -> None:
         )
         batch.add_column(sa.Column("subject", sa.String(length=200), nullable=True))
         batch.alter_column("session", existing_type=sa.String(length=36), nullable=True)
+    # Until now whatever was told of was owed.
+    with op.batch_alter_table("coverage_days") as batch:
+        batch.add_column(sa.Column("told_ms", sa.BigInteger(), nullable=False, server_default="0"))
+    op.execute("UPDATE coverage_days SET told_ms = owed_ms")
     op.create_index(op.f("ix_commands_subject"), "commands", ["subject"], unique=False)
     op.create_table(
         "audit_samples",
@@ -116,6 +120,7 @@ def upgrade() -> None:
         sa.Column("author", sa.String(length=200), nullable=False),
         sa.Column("reason", sa.String(length=200), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
+        sa.Column("declared_at", sa.BigInteger(), nullable=False),
         sa.Column("cancelled_at", sa.BigInteger(), nullable=True),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("pharmacy", sa.String(length=64), nullable=False),

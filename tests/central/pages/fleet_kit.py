@@ -92,7 +92,8 @@ def cover(
                 agency="430100", pharmacy=pharmacy, node=node, camera=camera, day=day,
                 scene_role=SCENES.get(camera, "purchase"),
                 known_until=bounds_of(day)[1] if known_until is None else known_until,
-                owed_ms=owed_ms, covered_ms=owed_ms - missing_ms, segments=1440, bytes=10**9,
+                told_ms=owed_ms, owed_ms=owed_ms, covered_ms=owed_ms - missing_ms,
+                segments=1440, bytes=10**9,
             )
         )  # fmt: skip
 

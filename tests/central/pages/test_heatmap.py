@@ -24,6 +24,11 @@ class Row:
     owed_ms: int
     covered_ms: int
     known_until: int
+    closed_ms: int = 0
+
+    @property
+    def told_ms(self) -> int:
+        return self.owed_ms + self.closed_ms
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,34 @@ def test_day_after_the_node_was_revoked_is_not_owed() -> None:
     half = cell_of(DAY, Row(DAY_MS // 2, DAY_MS // 2, 0), "2025-12-01", LATER, START + DAY_US // 2)
     assert half is not None
     assert (half.state, half.unknown_ms) == ("full", 0)
+
+
+def test_hours_that_were_declared_closed_are_neither_missing_nor_unknown() -> None:
+    open_ms = 14 * HOUR_MS
+    found = cell(Row(open_ms, open_ms, END, DAY_MS - open_ms))
+    assert (found.state, found.unknown_ms) == ("full", 0)
+    short = cell(Row(open_ms, open_ms - HOUR_MS, END, DAY_MS - open_ms))
+    assert (short.state, short.unknown_ms) == ("part", 0)
+    assert cell_of(DAY, Row(0, 0, END, DAY_MS), "2025-12-01", LATER) is None
+
+
+def test_closed_hours_are_drawn_apart_but_for_gaps_that_were_told() -> None:
+    closed = [(START, START + 8 * HOUR_US), (END - 2 * HOUR_US, END)]
+    gaps = [GapRow(START + 7 * HOUR_US, START + 9 * HOUR_US)]
+    told = Row(14 * HOUR_MS, 13 * HOUR_MS, END, 10 * HOUR_MS)
+    found = spans_of_day(DAY, told, gaps, "2025-12-01", LATER, None, closed)
+    hours = [(span.state, (span.end - span.start) // HOUR_US) for span in found.spans]
+    assert hours == [("closed", 7), ("gap", 2), ("held", 13), ("closed", 2)]
+
+
+def test_gaps_of_two_layers_over_each_other_count_once() -> None:
+    gaps = [
+        GapRow(START, START + 2 * HOUR_US),
+        GapRow(START + HOUR_US, None),
+        GapRow(START + HOUR_US, START + 3 * HOUR_US),
+    ]
+    found = spans_of_day(DAY, WHOLE, gaps, "2025-12-01", LATER)
+    assert [(span.state, span.start, span.end) for span in found.spans] == [("gap", START, END)]
 
 
 def test_whole_day_is_full() -> None:
