@@ -74,6 +74,23 @@ def node(config, tmp_path, monkeypatch) -> Node:
     return Node(config.model_copy(update={"recording": recording}), disks)
 
 
+def stop_after(
+    monkeypatch: pytest.MonkeyPatch, waits: int, act: Callable[[threading.Event], None]
+) -> None:
+    """Run a recorder that is asked to stop when it waited so often before its next try."""
+    stop, tries = threading.Event(), []
+
+    def wait(_: object) -> float:
+        tries.append(0)
+        if len(tries) == waits:
+            stop.set()
+        return 0.01
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recorder_process.Backoff, "next_seconds", wait)
+        act(stop)
+
+
 def gone() -> PacketSource:
     raise CameraUnavailable("rtsp://camera/stream", "no answer in time")
 
@@ -112,13 +129,15 @@ def test_disk_that_refuses_writes_gives_way_to_the_other(node, film, monkeypatch
 def test_disk_that_breaks_in_the_middle_loses_a_picture_group_and_the_other_goes_on(
     node, film, monkeypatch
 ):
+    recording = node.config.recording.model_copy(update={"segment_seconds": 5.0})
+    node.config = node.config.model_copy(update={"recording": recording})
     node.prefer(monkeypatch, "a")
-    real, writes = os.fdatasync, []
+    real, syncs = os.fdatasync, []
 
     def breaking(descriptor: int) -> None:
         if os.readlink(f"/proc/self/fd/{descriptor}").startswith(str(node.disks["a"])):
-            writes.append(descriptor)
-            if len(writes) == 2:
+            syncs.append(descriptor)
+            if len(syncs) == 3:
                 node.prefer(monkeypatch, "b")
                 raise OSError(errno.EIO, "Input/output error")
         real(descriptor)
@@ -126,9 +145,34 @@ def test_disk_that_breaks_in_the_middle_loses_a_picture_group_and_the_other_goes
     monkeypatch.setattr(sink_module.os, "fdatasync", breaking)
     node.run(film, film, gone)
     segments, gaps = node.rows()
-    assert segments[0].volume == "a"  # recovered, up to its last durable group
-    assert {row.volume for row in segments[1:]} == {"b"}
-    assert "disk_failed" in {gap.cause for gap in gaps}
+    assert [row.volume for row in segments] == ["a", "b", "b"]
+    recovered = segments[0]
+    assert recovered.ended_at - recovered.started_at == 2_000_000  # two groups were durable
+    assert [gap.cause for gap in gaps] == ["disk_failed", "camera_unreachable"]
+
+
+def test_recording_stops_within_a_picture_group_when_the_database_needs_the_room(
+    node, listed, transport_stream, film, monkeypatch
+):
+    reserve = reserve_of(node.config.node.data / "node.sqlite3").path
+
+    def give_up(packet: int) -> None:
+        if packet == 25:
+            reserve.write_bytes(b"")
+
+    stop_after(monkeypatch, 3, lambda stop: run(
+        ProcessContext(node.config, stop, lambda: None, "cam"),
+        lambda _: listed(transport_stream, before=give_up),
+    ))  # fmt: skip
+    before, gaps = node.rows()
+    assert [row.ordinal for row in before] == [0]
+    assert [gap.cause for gap in gaps] == ["disk_full"]
+    reserve.unlink()
+    node.run(film, gone)
+    after, gaps = node.rows()
+    assert gaps[0].ended_at is not None
+    durable = next(row for row in after if row.ordinal == 1 and row.run == before[0].run)
+    assert durable.ended_at - durable.started_at == 1_000_000  # what was durable was recovered
 
 
 def test_disk_that_is_pulled_out_takes_no_more_and_is_recovered_when_it_is_back(
@@ -156,16 +200,9 @@ def test_no_disk_at_all_is_one_gap_and_nothing_is_written(node, film, monkeypatc
         root.rename(root.with_name(f"{root.name}-gone"))
         root.mkdir()
     before, _ = node.rows()
-    stop, tries = threading.Event(), []
-
-    def wait(_: object) -> float:
-        tries.append(0)
-        if len(tries) == 5:
-            stop.set()
-        return 0.01
-
-    monkeypatch.setattr(recorder_process.Backoff, "next_seconds", wait)
-    run(ProcessContext(node.config, stop, lambda: None, "cam"), lambda _: film())
+    stop_after(monkeypatch, 5, lambda stop: run(
+        ProcessContext(node.config, stop, lambda: None, "cam"), lambda _: film()
+    ))  # fmt: skip
     after, gaps = node.rows()
     assert after == before
     assert len(gaps) == 1
