@@ -57,7 +57,7 @@ class CapacityWatch:
 
     def look(self) -> None:
         """Keep the reserve, and tell of volumes, full disks and lost footage."""
-        held = reserve_of(self._store.path).keep()
+        held = self._keep_reserve()
         found = self._volumes.look()
         with self._store.read() as connection:
             gaps = breaches.untold_gaps(connection)
@@ -87,6 +87,14 @@ class CapacityWatch:
             for over in sorted(set(open_now) - wanted):
                 clear_alarm(self._store, connection, over, ROOM)
             self._tell_forecast(connection, found, at_risk="FLOOR_AT_RISK" in wanted)
+
+    def _keep_reserve(self) -> bool:
+        """A reserve that a broken disk refuses is no full disk, and stops none of the rest."""
+        try:
+            return reserve_of(self._store.path).keep()
+        except OSError as exc:
+            log.error("reserve_not_kept", reason=str(exc))
+            return True
 
     # -- one thing each ---------------------------------------------------------------------------
 

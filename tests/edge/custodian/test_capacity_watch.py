@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import timedelta
 
 import pytest
@@ -204,6 +205,16 @@ def test_lost_reserve_is_the_alarm_of_a_full_disk(watch, store, monkeypatch):
     watch.look()
     assert alarms(store) == set()
     assert reserve_of(store.path).held
+
+
+def test_reserve_that_a_broken_disk_refuses_stops_nothing_else(watch, store, config, monkeypatch):
+    def broken(_: object) -> bool:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(module.reserve_of(store.path).__class__, "keep", broken)
+    config.volume_roots["b"].rename(config.volume_roots["b"].with_name("gone"))
+    watch.look()
+    assert alarms(store) == {("VOLUME_MISSING", "b")}
 
 
 # -- what was lost --------------------------------------------------------------------------------
