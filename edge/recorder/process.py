@@ -205,7 +205,7 @@ class Recorder:
         """The open segment is lost to recovery; the gap is written as soon as it can be."""
         reason = str(exc)
         if isinstance(exc, OSError):  # its own text may name another file with every try
-            reason = f"{self._context.config.footage_root / self._camera.id}: {exc.strerror}"
+            reason = f"{self._camera.id}: {exc.strerror}"
         self._say(event, cause, reason)
         self._recording.abandon()
         self._must_recover = True
