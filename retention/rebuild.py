@@ -36,9 +36,7 @@ from retention.records.clock import Clock, from_micros, to_text
 from retention.records.errors import UsageError
 from retention.records.ids import IdSource
 from retention.records.keeping import IndexRebuilt
-from retention.records.payloads import (
-    AccessRecorded,
-)
+from retention.records.payloads import AccessRecorded
 from retention.reindex import Indexed, Reindex
 from retention.store import footage
 from retention.store import volumes as volume_rows
