@@ -158,9 +158,13 @@ class SegmentIndex:
 
 
 def runs(connection: sqlite3.Connection) -> Iterator[Bad]:
-    """Yield segments whose times do not follow the order of their run."""
-    for before, after in pairwise(footage.all_segments(connection)):
-        if before.run == after.run and after.started_at < before.ended_at - TIME_TOLERANCE_US:
-            yield Bad("runs", after.path, f"begins before segment {before.ordinal} ends")
+    """Yield segments whose times do not follow the order of their run, by an index alone."""
+    ordered = connection.execute(
+        "SELECT run, ordinal, started_at, ended_at, path FROM segments ORDER BY run, ordinal"
+    )
+    for before, after in pairwise(ordered):
+        early = after["started_at"] < before["ended_at"] - TIME_TOLERANCE_US
+        if early and before["run"] == after["run"]:
+            yield Bad("runs", after["path"], f"begins before segment {before['ordinal']} ends")
     for path in connection.execute("SELECT path FROM segments WHERE ended_at < started_at"):
         yield Bad("runs", path[0], "ends before it begins")
