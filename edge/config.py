@@ -9,9 +9,10 @@ import hashlib
 import tempfile
 from itertools import combinations
 from pathlib import Path
+from string import ascii_letters
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from retention.configfile import load
 from retention.footage.volumes import Volumes
@@ -27,6 +28,18 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 MAX_SOCKET_PATH = 100
 
 
+_Z85 = ".-:+=^!/*?&<>()[]{}@%$#0123456789" + ascii_letters
+"""The characters of ZeroMQ's RFC 32; 40 of them hold a CURVE key."""
+
+
+def _z85(text: str) -> str:
+    """Refuse what libzmq would refuse only when the node connects."""
+    unknown = next((character for character in text if character not in _Z85), None)
+    if unknown is not None:
+        raise ValueError(f"no CURVE key: {unknown!r} is no character of Z85")
+    return text
+
+
 class NodeConfig(Frozen):
     """[node]: whose node this is and where its data lies."""
 
@@ -40,7 +53,7 @@ class CentralConfig(Frozen):
     """[central]: where records go. `server_key` is central's CURVE key (Z85), `signing_key` hex."""
 
     endpoint: Annotated[str, Field(pattern=r"^tcp://.+:\d+$")]
-    server_key: Annotated[str, Field(min_length=40, max_length=40)]
+    server_key: Annotated[str, Field(min_length=40, max_length=40), AfterValidator(_z85)]
     signing_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
     checkpoint_seconds: Annotated[float, Field(gt=0, le=3600)] = 60.0
     window: Annotated[int, Field(ge=1, le=5000)] = 2000

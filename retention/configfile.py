@@ -1,7 +1,7 @@
 """Reading a TOML configuration file into one frozen pydantic tree.
 
-Unknown keys are refused. A refusal is one line: file, key, what was found, what is allowed; a
-password in an address is never repeated.
+Unknown keys are refused. A refusal is one line: file, key, what was found, what is allowed; of an
+address only its scheme is repeated, for the rest may hold a password.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from retention.records.envelope import first_error
 from retention.records.errors import UsageError
 
-_CREDENTIALS = re.compile(r"://[^/@\s]*@")
+_ADDRESS = re.compile(r"[^\s'\"]*@.*|(?<=://).*")
 Tree = TypeVar("Tree", bound=BaseModel)
 
 
@@ -43,7 +43,8 @@ def _explain(exc: ValidationError, tree: type[BaseModel]) -> str:
     errors = exc.errors(include_url=False)
     unknown = next((error for error in errors if error["type"] == "extra_forbidden"), None)
     if unknown is None:
-        return _CREDENTIALS.sub("://", first_error(exc))
+        said, comma, found = first_error(exc).partition(", found ")
+        return said + comma + _ADDRESS.sub("…", found)
     *parents, key = unknown["loc"]
     allowed = _keys_at(tree, [part for part in parents if isinstance(part, str)])
     where = ".".join(str(part) for part in unknown["loc"])

@@ -7,6 +7,7 @@ database. Central tells open commands at every hello, so either side may die at 
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from importlib.metadata import version
 
 import structlog
@@ -39,35 +40,35 @@ def run(context: ProcessContext) -> None:
         return
     store = context.config.open_store()
     zmq_context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    recorders = Recorders(context, zmq_context)
-    tools = JobTools(
-        config=context.config,
-        store=store,
-        log=StoreLog(store, context.config.keys().signer()),
-        seal=recorders.seal,
-        locate=context.config.volumes(store).path_of,
-        signing_key=bytes.fromhex(central.signing_key),
-    )
-    connection = Connection(zmq_context, context.config, central)
-    commands = Commands(tools, connection)
     try:
-        while not context.stop.is_set():
-            try:
-                commands.step()
-            except StoreUnavailable as exc:
-                log.error("commands_store_unavailable", reason=str(exc))
-                context.stop.wait(RETRY_SECONDS)
-            context.beat()
+        tools = JobTools(
+            config=context.config,
+            store=store,
+            log=StoreLog(store, context.config.keys().signer()),
+            seal=Recorders(context, zmq_context).seal,
+            locate=context.config.volumes(store).path_of,
+            signing_key=bytes.fromhex(central.signing_key),
+        )
+        with closing(Connection(zmq_context, context.config, central)) as connection:
+            _serve(context, Commands(tools, connection))
     finally:
-        connection.close()
-        recorders.close()
-        zmq_context.term()
+        zmq_context.destroy(linger=0)  # `term` would wait for a socket that was not set up
         store.close()
+
+
+def _serve(context: ProcessContext, commands: Commands) -> None:
+    while not context.stop.is_set():
+        try:
+            commands.step()
+        except StoreUnavailable as exc:
+            log.error("commands_store_unavailable", reason=str(exc))
+            context.stop.wait(RETRY_SECONDS)
+        context.beat()
 
 
 class Recorders:
     """The local sockets on which recorders are asked to seal. Asking may be lost: the segment is
-    then sealed at its own time."""
+    then sealed at its own time. The sockets end with their context."""
 
     def __init__(
         self, context: ProcessContext, zmq_context: zmq.Context[zmq.Socket[bytes]]
@@ -86,10 +87,6 @@ class Recorders:
             socket.send(b"seal", zmq.NOBLOCK)
         except zmq.Again:
             log.warning("recorder_not_reached", camera=camera)
-
-    def close(self) -> None:
-        for socket in self._sockets.values():
-            socket.close(0)
 
 
 class Commands:

@@ -48,7 +48,13 @@ class SealAsker:
 
     def __init__(self, config: EdgeConfig) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._sockets = {camera.id: self._open(config, camera.id) for camera in config.cameras}
+        self._sockets: dict[str, zmq.Socket[bytes]] = {}
+        try:
+            for camera in config.cameras:
+                self._open(camera.id, config.socket(f"recorder-{camera.id}"))
+        except (zmq.ZMQError, OSError):
+            self.close()  # a context with a socket left in it never ends
+            raise
 
     def ask(self, camera: str) -> None:
         try:
@@ -57,17 +63,14 @@ class SealAsker:
             log.info("recorder_not_there", camera=camera)
 
     def close(self) -> None:
-        for socket in self._sockets.values():
-            socket.close()
-        self._context.term()
+        self._context.destroy(linger=0)
 
-    def _open(self, config: EdgeConfig, camera: str) -> zmq.Socket[bytes]:
-        socket = self._context.socket(zmq.PUSH)
+    def _open(self, camera: str, address: str) -> None:
+        socket = self._sockets[camera] = self._context.socket(zmq.PUSH)
         socket.setsockopt(zmq.LINGER, 0)
         socket.setsockopt(zmq.IMMEDIATE, 1)
         socket.setsockopt(zmq.SNDHWM, 2)
-        socket.connect(config.socket(f"recorder-{camera}"))
-        return socket
+        socket.connect(address)
 
 
 class Custodian:

@@ -25,18 +25,21 @@ class SealRequests:
 
     def __init__(self, address: str) -> None:
         self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        self._socket = self.context.socket(zmq.PULL)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, 64)
-        self._socket.bind(address)
+        try:
+            self._socket = self.context.socket(zmq.PULL)
+            self._socket.setsockopt(zmq.LINGER, 0)
+            self._socket.setsockopt(zmq.MAXMSGSIZE, 64)
+            self._socket.bind(address)
+        except zmq.ZMQError:
+            self.context.destroy(linger=0)  # a context with a socket left in it never ends
+            raise
 
     def __enter__(self) -> SealRequests:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close; whoever shares the context has closed before."""
-        self._socket.close()
-        self.context.term()
+        """Close, with every socket that shares the context."""
+        self.context.destroy(linger=0)
 
     def asked(self) -> bool:
         """Take every waiting message; tell whether one of them asked to seal."""

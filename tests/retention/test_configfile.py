@@ -64,6 +64,39 @@ def test_a_refusal_names_the_key_and_what_is_allowed(
     assert named in refusal(tmp_path, GOOD.replace(old, new, 1))
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://admin:secret@192.0.2.1/stream",
+        "http://admin:other/secret@192.0.2.1/stream",
+        "http://admin:p@secret@192.0.2.1/stream",
+        "http://192.0.2.1/stream?user=admin&password=secret",
+        "rtsp:/admin:secret@192.0.2.1/stream",
+        "admin:secret@192.0.2.1/stream",
+    ],
+)
+@pytest.mark.parametrize("other", ["", 'sub_url = "file:///film.mp4"'])
+def test_an_address_that_is_refused_is_not_repeated(
+    tmp_path: Path, address: str, other: str
+) -> None:
+    text = GOOD.replace("rtsp://admin:secret@192.0.2.1/stream", address)
+    said = refusal(tmp_path, text.replace("[verification]", f"{other}\n[verification]"))
+    assert "cameras.0.url" in said
+    rtsp = GOOD.replace("[verification]", 'sub_url = "file:///film.mp4"\n[verification]')
+    assert "needs simulated = true" in refusal(tmp_path, rtsp)
+
+
+@pytest.mark.parametrize("key", [" " * 40, "k" * 39 + "~", "中" * 40, "k" * 41])
+def test_a_key_that_is_none_of_curve_is_refused(tmp_path: Path, key: str) -> None:
+    central = f"""
+[central]
+endpoint = "tcp://192.0.2.1:1"
+server_key = "{key}"
+signing_key = "{"ab" * 32}"
+"""
+    assert "central.server_key: " in refusal(tmp_path, GOOD + central)
+
+
 def test_two_cameras_of_one_name_are_refused(tmp_path: Path) -> None:
     camera = GOOD[GOOD.index("[[cameras]]") : GOOD.index("[verification]")]
     assert "camera id 'counter' is used twice" in refusal(tmp_path, GOOD + camera)

@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
+import zmq
 
 from edge.config import (
     CameraConfig,
@@ -249,3 +250,12 @@ def test_asked_recorder_hears_it_and_an_absent_one_is_no_trouble(config):
             threading.Event().wait(0.05)
             heard = requests.asked()
     asker.close()
+
+
+@pytest.mark.timeout(30)
+def test_socket_that_cannot_be_made_ends_the_asker_at_once(config, monkeypatch):
+    """It used to wait for ever, in the end of its context, for the socket of the other camera."""
+    addresses = iter([config.socket("recorder-purchase"), "nowhere://"])
+    monkeypatch.setattr(EdgeConfig, "socket", lambda _, _name: next(addresses))
+    with pytest.raises(zmq.ZMQError):
+        SealAsker(config)

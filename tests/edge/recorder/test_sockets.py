@@ -14,7 +14,7 @@ import zmq
 from edge.process import ProcessContext
 from edge.recorder import process as recorder_process
 from edge.recorder.process import run
-from edge.recorder.sockets import KeyPictures
+from edge.recorder.sockets import KeyPictures, SealRequests
 from hardware.packets import ReceivedPacket
 
 DEADLINE_SECONDS = 20.0
@@ -144,3 +144,15 @@ def test_recorder_hands_on_the_key_pictures_it_records(
         found = decoder.decode(av.Packet(frames[3])) + decoder.decode(None)
         assert [(one.width, one.height) for one in found] == [(160, 120)]
         decoder = av.CodecContext.create("h264", "r")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("bad", ["seal", "pictures"])
+def test_address_that_cannot_be_bound_ends_the_recorder_at_once(tmp_path, bad):
+    """It used to wait for ever, in the end of its context, for the socket that was never bound."""
+    good, nowhere = f"ipc://{tmp_path}/seal", f"ipc://{tmp_path}/no/folder"
+    with (
+        pytest.raises(zmq.ZMQError),
+        SealRequests(nowhere if bad == "seal" else good) as requests,
+    ):
+        KeyPictures(requests.context, nowhere)
