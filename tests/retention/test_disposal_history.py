@@ -91,6 +91,22 @@ class Life(RuleBasedStateMachine):
         self.clock.reboot(after=days * DAY, wall=wall)
         self.node.tick()
 
+    @rule(
+        days=st.sampled_from([0, 1, 100, 800]),
+        comes_up=st.sampled_from(["1970", "where it stopped", "years ahead"]),
+        hours=st.sampled_from([0, 3, 30]),
+    )
+    def records_in_a_wrong_time(self, days: int, comes_up: str, hours: int) -> None:
+        """What goes wrong in one: up with a wrong clock, recording, and only then set right."""
+        self.reboot(days, comes_up)
+        self.record()
+        self.run(hours)
+        self.clock.correct()
+        if self.node.central:
+            self.central_speaks()
+        self.reboot(0, "right")
+        self.dispose()
+
     @rule()
     def time_server_answers(self) -> None:
         self.clock.correct()

@@ -90,6 +90,7 @@ def test_reboot_without_a_last_look_forgets_only_what_ran_since_it(node, machine
     told = passed(node)
     machine.advance(HOUR)
     machine.reboot(after=HOUR)
+    machine.advance(10 * HOUR)  # longer than the last boot ran: not to be compared with it
     assert passed(node) == told
 
 
@@ -180,6 +181,27 @@ def test_time_that_leaps_after_an_item_makes_it_no_older(with_central, machine):
     assert passed(with_central) == machine.real
     _, ended = lived(with_central, sequence, stamped)
     assert ended == machine.real
+
+
+def test_time_that_leaps_after_an_item_and_its_mark_makes_it_no_older(with_central, machine):
+    """The same, but so long after that trusted time was marked in between, still two years behind:
+    only central's countersignature tells how old it can be."""
+    machine.reboot(after=2 * YEAR, wall=machine.real)
+    with_central.tick()
+    stamped = machine.now()
+    sequence = with_central.record(NodeStopped(reason="asked")).sequence
+    with_central.advance(3 * HOUR)
+    machine.correct()
+    with_central.hear_central()
+    with_central.tick()
+    _, ended = lived(with_central, sequence, stamped)
+    assert ended == machine.real
+
+
+def test_what_was_recorded_before_the_first_mark_may_have_begun_at_any_time(node, machine):
+    sequence = node.record(NodeStopped(reason="asked")).sequence
+    node.forge("DELETE FROM time_marks")
+    assert lived(node, sequence, machine.now())[0] == EPOCH
 
 
 def test_marks_are_made_once_an_hour_of_a_log_that_grows(node):
