@@ -29,7 +29,7 @@ GOOD_BITS_PER_SECOND = 1_000_000
 BASIS: dict[Basis, tuple[str, str]] = {
     "measured": ("实测", "measured"),
     "extrapolated": ("按最近录像推算", "from the newest hours"),
-    "assumed": ("按配置或常用值估计", "assumed, nothing recorded yet"),
+    "assumed": ("录像尚少，按配置或常用值估计", "assumed, too little was recorded"),
 }
 
 

@@ -125,6 +125,16 @@ def test_crash_between_the_file_and_the_row_is_made_good(store, disks):
     assert conditions(volumes) == {"a": Condition.MOUNTED}
 
 
+def test_one_disk_under_two_names_is_taken_once_and_the_other_name_is_refused(store, disks):
+    link = disks["a"].with_name("link")
+    link.symlink_to(disks["a"])
+    volumes = Volumes(store, {"a": disks["a"], "again": link, "b": disks["b"]})
+    assert [one.condition for one in volumes.open()] == [
+        Condition.MOUNTED, Condition.SWAPPED, Condition.MOUNTED,
+    ]  # fmt: skip
+    assert {one.name for one in volumes.writable()} == {"a", "b"}
+
+
 # -- wrong disks ----------------------------------------------------------------------------------
 
 
