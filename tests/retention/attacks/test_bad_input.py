@@ -28,6 +28,7 @@ from retention.records.ids import SeededIds
 from retention.scrub import Scrub
 from retention.store.database import NodeStore, StoreError
 from tests.conftest import IDENTITY
+from tests.retention.attacks.table import edit_policy, move_trusted_time
 from tests.retention.attacks.world import Pristine, World, pristine
 from tests.retention.footage.conftest import Clip
 
@@ -180,3 +181,32 @@ def test_a_forged_identity_is_never_taken_for_ours_and_its_file_stays(world, see
     }
     assert not list(world.root.parent.parent.glob("*.mp4*"))
     assert world.check(Depth.DIGESTS) == []
+
+
+def long_ago(world: World, _: Pristine) -> None:
+    """The index says that everything was recorded three years ago."""
+    years = 3 * 366 * 86_400_000_000
+    with world.sql() as connection:
+        connection.execute(
+            "UPDATE segments SET started_at = started_at - ?1, ended_at = ended_at - ?1", (years,)
+        )
+
+
+def all_tombstoned(world: World, _: Pristine) -> None:
+    with world.sql() as connection:
+        connection.execute("UPDATE segments SET state = 'tombstoned'")
+
+
+@pytest.mark.parametrize("edit", [long_ago, all_tombstoned, move_trusted_time, edit_policy])
+@pytest.mark.parametrize("central", [True, False])
+def test_no_edited_row_makes_the_node_delete_what_is_owed(world, made, edit, central):
+    """Whoever edits rows can delete files himself; but the node does not do it for him, so that a
+    damaged row does no harm either."""
+    before = files(world.root)
+    edit(world, made)
+    with world.node() as node:
+        volumes = Volumes(node.store, {"main": world.root}, ("main",))
+        for _ in range(2):
+            dispose_due(node.store, volumes, 1000, lambda: None, central=central)
+            world.clock.advance(timedelta(hours=2))
+    assert files(world.root) == before
