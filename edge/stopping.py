@@ -64,7 +64,26 @@ def running_supervisor(data: Path) -> int | None:
     if not is_held(lock):
         return None
     said = lock.read_bytes()[:32].split()
-    return int(said[0]) if said and said[0].isdigit() else None
+    found = int(said[0]) if said and said[0].isdigit() else None
+    return found if found is not None and _has_open(found, lock) else None
+
+
+def _has_open(pid: int, file: Path) -> bool:
+    """Tell whether a process has a file open. The lock may still name its last holder, and that
+    process id may be somebody else's by now. Raises OSError when this user may not know."""
+    wanted = file.stat()
+    for one in _descriptors(pid):
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            if os.path.samestat(one.stat(), wanted):
+                return True
+    return False
+
+
+def _descriptors(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/fd").iterdir())
+    except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
+        return []
 
 
 def _replace(path: Path, content: Mapping[str, str]) -> None:

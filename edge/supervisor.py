@@ -213,18 +213,21 @@ class Supervisor:
             process.join(max(0.0, asked_at + one.spec.stop_seconds - time.monotonic()))
             if process.exitcode is None:
                 process.kill()
-                process.join()
-            if process.exitcode:
-                log.warning("process_ended_badly", child=one.spec.name, exit_code=process.exitcode)
+                process.join(KILL_SECONDS)
+            # One that hangs in the kernel has no exit code even now; the node ends without it.
+            code = -signal.SIGKILL if process.exitcode is None else process.exitcode
+            if code:
+                log.warning("process_ended_badly", child=one.spec.name, exit_code=code)
                 killed.append(
                     ProcessExited(
                         process=one.spec.name,
-                        exit_code=process.exitcode,
+                        exit_code=code,
                         restarts=one.restarts,
                         decision="stopped",
                     )
                 )
-            process.close()
+            if process.exitcode is not None:
+                process.close()
             one.process = None
         return killed
 

@@ -28,7 +28,7 @@ from edge.config import (
 )
 from edge.processes import process_table
 from edge.supervisor import DataFolderRefused, Supervisor
-from retention.durable import HeldElsewhere
+from retention.durable import FileLock, HeldElsewhere
 from retention.store.log import all_records
 from tests.edge.children import spec
 
@@ -130,6 +130,22 @@ def test_silent_child_is_killed_and_restarted(config):
     assert exits[-1]["decision"] == "stopped"  # it would not end when asked
 
 
+def test_child_that_cannot_even_be_killed_does_not_keep_the_node_from_ending(config, monkeypatch):
+    """It hangs in the kernel, in a read of a dying disk."""
+    with (
+        monkeypatch.context() as patch,
+        running(Supervisor(config, [spec("hangs", stop_seconds=0.5)])),
+    ):
+        until(lambda: len(marks(config, "hangs", "started")) == 1)
+        patch.setattr(SpawnProcess, "kill", lambda _: None)
+    (hanging,) = marks(config, "hangs", "started")
+    assert psutil.pid_exists(hanging)
+    os.kill(hanging, signal.SIGKILL)
+    (exited,) = records(config, "process.exited")
+    assert (exited["exit_code"], exited["decision"]) == (-9, "stopped")
+    assert len(records(config, "node.stopped")) == 1
+
+
 def test_machine_without_room_for_a_process_does_not_end_the_node(config, monkeypatch):
     begin, refusals = SpawnProcess.start, iter([OSError(errno.EAGAIN, "no more processes")])
 
@@ -226,6 +242,20 @@ def test_shut_down_command_ends_a_node_and_refuses_where_none_runs(config, tmp_p
         node.communicate()
     assert records(config, "node.stopped") == [{"reason": "planned_shutdown"}]
     assert len(marks(config, "works", "sealed")) == 1
+
+
+def test_process_that_only_has_the_number_of_an_earlier_holder_is_never_signalled(config):
+    """The lock is taken, and still names who held it last: that number is somebody else's now."""
+    path = config.node.data / "run" / "supervisor.lock"
+    stranger = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    lock = FileLock(path)
+    try:
+        assert stopping.running_supervisor(config.node.data) == os.getpid()
+        path.write_text(f"{stranger.pid:<10}\n")
+        assert stopping.running_supervisor(config.node.data) is None
+    finally:
+        lock.release()
+        stranger.communicate(b"\n")
 
 
 def test_data_folder_of_another_node_or_format_is_refused(config):
