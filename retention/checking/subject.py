@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from retention.checking.report import Report
-from retention.store.database import StoreUnavailable
+from retention.store.database import StoreRefused, StoreUnavailable
+from retention.store.schema import MIGRATIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,14 @@ class Subject:
 
 
 def owner_of(connection: sqlite3.Connection, data: Path) -> tuple[tuple[str, str, str], str]:
-    """Return (agency, pharmacy, node) and the database's id. Raises StoreUnavailable."""
+    """Return (agency, pharmacy, node) and the database's id. Raises StoreUnavailable, and
+    StoreRefused for a database of other software than this."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != len(MIGRATIONS):
+        raise StoreRefused(
+            f"{data / 'node.sqlite3'}: schema version {version}; this software checks "
+            f"{len(MIGRATIONS)}: run the node's own software once, or take its check"
+        )
     row = connection.execute("SELECT agency, pharmacy, node, database_id FROM node").fetchone()
     if row is None:
         raise StoreUnavailable(f"{data / 'node.sqlite3'}: names no node")

@@ -258,6 +258,13 @@ def test_empty_or_damaged_database_is_one_clear_line(data, store, capsys):
     assert capsys.readouterr().err.count("\n") == 2
 
 
+def test_database_of_other_software_is_one_clear_line(data, store, capsys):
+    with store.write() as connection:
+        connection.execute("PRAGMA user_version = 99")
+    assert cli.main(["check", "--data", str(data)]) == 2
+    assert "schema version 99" in capsys.readouterr().err
+
+
 def test_file_that_cannot_be_read_is_named(data, monkeypatch):
     def failing(path: Path) -> None:
         raise OSError(errno.EIO, "Input/output error")
