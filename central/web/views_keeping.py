@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from central.challenges import DEFAULT_SAMPLES, DEFAULT_SECONDS, Result
 from central.holds import Asked
@@ -19,7 +19,12 @@ from retention.terms.problems import Problem, Refusal
 Reason = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+def _example(**values: Any) -> ConfigDict:
+    return ConfigDict(json_schema_extra={"examples": [values]})
+
+
 class AuditRequest(Frozen):
+    model_config = _example(node="node-a", samples=300, seconds=3600, reason="spot check")
     node: Code
     samples: Annotated[int, Field(ge=1, le=MOST_SAMPLES)] = DEFAULT_SAMPLES
     seconds: Annotated[int, Field(ge=60, le=7 * 86400)] = DEFAULT_SECONDS
@@ -114,6 +119,10 @@ class DeliveryView(Frozen):
 
 
 class HoldRequest(Frozen):
+    model_config = _example(
+        agency="430100", pharmacy="P43010000001", scope="span", reason="case 12",
+        started_at="2026-01-01T00:00:00.000000Z", ended_at="2026-01-02T00:00:00.000000Z",
+    )  # fmt: skip
     agency: Code
     pharmacy: Code
     scope: Literal["session", "person", "pharmacy", "span"]
@@ -141,6 +150,7 @@ class HoldRequest(Frozen):
 
 
 class ReleaseRequest(Frozen):
+    model_config = _example(reason="case 12 is closed")
     reason: Reason
 
 
@@ -165,6 +175,10 @@ class HoldList(Frozen):
 class PolicyRequest(Frozen):
     """`years` by what is kept, `ceilings` in days by face material."""
 
+    model_config = _example(
+        agency="430100", pharmacy="P43010000001", policy="province", years={"footage": 2},
+        ceilings={"probe_crop": 7}, reason="agreement 2026",
+    )  # fmt: skip
     agency: Code
     pharmacy: Code
     policy: Code

@@ -29,9 +29,14 @@ from tests.serving import served
 CONTROLS = bytes([*range(32), 127])  # no client library sends these in a header
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW")
 HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+PHARMACY = {"agency": "430100", "pharmacy": "P43010000001"}
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/nodes": {**ENROLMENT},
     "/v1/sessions/{session}/footage": {"reason": "x", "cameras": []},
+    "/v1/audits": {"node": "node-a", "samples": 3, "seconds": 60, "reason": "x"},
+    "/v1/holds": {**PHARMACY, "scope": "pharmacy", "reason": "x"},
+    "/v1/holds/{hold}/release": {"reason": "x"},
+    "/v1/policies": {**PHARMACY, "policy": "p", "years": {"footage": 2}, "reason": "x"},
 }
 
 
@@ -92,7 +97,7 @@ def test_every_error_is_problem_details(
     method, path, names = data.draw(st.sampled_from(operations))
     method = data.draw(st.sampled_from([method, method, method, *METHODS]))
     address = path
-    for name in ("session", "node"):
+    for name in ("session", "node", "audit", "hold"):
         address = address.replace(f"{{{name}}}", quote(data.draw(texts), safe="/"))
     headers = dict(HEADERS) if data.draw(st.integers(0, 9)) else {}
     if data.draw(st.booleans()):
