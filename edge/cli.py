@@ -17,7 +17,14 @@ from pathlib import Path
 
 import zmq
 
-from edge import closure_command, hold_command, inspector_command, shutdown_command, status
+from edge import (
+    closure_command,
+    hold_command,
+    inspector_command,
+    shutdown_command,
+    status,
+    view_command,
+)
 from edge.checks import check_node
 from edge.config import EdgeConfig, load_config
 from edge.supervisor import run_node
@@ -82,7 +89,13 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--terminal", required=True, help="终端 / the terminal's id")
         elif name == "pharmacist":
             command.add_argument("--id", required=True, help="药师编号 / the pharmacist's id")
-    for module in (closure_command, hold_command, inspector_command, shutdown_command):
+    for module in (
+        closure_command,
+        hold_command,
+        inspector_command,
+        shutdown_command,
+        view_command,
+    ):
         module.add(commands)
     return parser
 

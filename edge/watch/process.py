@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from contextlib import ExitStack
-from pathlib import Path
 from typing import cast
 
 import structlog
@@ -22,12 +21,14 @@ from edge.process import ProcessContext
 from edge.watch import baseline as known_view
 from edge.watch.baseline import Baseline
 from edge.watch.changes import see_to_alarm, standing_condition, write_change
+from edge.watch.files import accept_file, baseline_file
 from edge.watch.live import ViewPublisher
 from edge.watch.measures import Grey, changes, measured
 from edge.watch.pictures import Coded, KeyDecoder, RecorderPictures, SecondStream
 from edge.watch.shown import Shown
 from edge.watch.verdict import judge
 from edge.watch.view import Change, Seen, ViewState
+from models.opencv import cv2
 from retention.durable import FileLock, write_durably
 from retention.records.clock import from_micros, to_micros, to_text
 from retention.store.database import NodeStore, StoreUnavailable
@@ -38,16 +39,6 @@ SAVE_SECONDS = 300.0
 LOCK_WAIT_SECONDS = 10.0
 
 log = structlog.get_logger()
-
-
-def baseline_file(config: EdgeConfig, camera: str) -> Path:
-    """Return where the usual view of a camera is kept."""
-    return config.node.data / "run" / f"watch-{camera}.npz"
-
-
-def accept_file(config: EdgeConfig, camera: str) -> Path:
-    """Return the file whose presence asks to take a camera's view as it is now for the usual."""
-    return config.node.data / "run" / f"watch-accept-{camera}"
 
 
 class CameraWatch:
@@ -150,6 +141,7 @@ class CameraWatch:
 def run(context: ProcessContext) -> None:
     """Watch every camera until asked to stop."""
     config = context.config
+    cv2.setNumThreads(1)  # pictures are small; the other core is the recorders'
     lock = FileLock(config.node.data / "run" / "watch.lock", wait_seconds=LOCK_WAIT_SECONDS)
     with ExitStack() as stack:
         stack.callback(lock.release)

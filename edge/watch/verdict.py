@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge.watch.baseline import ALIKE, Baseline
-from edge.watch.measures import LEAST_ENERGY, Floats, Mask, Picture, likeness
+from edge.watch.baseline import ALIKE, LEAST_STEADY_CELLS, Baseline
+from edge.watch.measures import LEAST_ENERGY, Floats, Mask, Picture, by_cell, likeness
 from edge.watch.shown import Condition
 
 BLACK_LIGHT = 20.0
@@ -26,8 +26,10 @@ this camera (its clock) has stopped, and that nowhere is more change than coding
 LEAST_STRUCTURED = 0.04
 IN_PLACE = 0.25
 """Mean likeness of the steady cells, strong ones counting more. On three drawn scenes somebody who
-fills seven tenths of the picture's width left 0.39 or more, nine tenths 0.25; a turn by 8 % of the
-width left 0.00 (docs/design/cameras.md has the table)."""
+fills seven tenths of the picture's width left 0.37 or more; a turn by 8 % of the width left 0.00
+(docs/design/cameras.md)."""
+NEARLY_SAME, STILL_SEEN = 0.9, 0.04
+WEAKEST_LINES = 0.3
 FLAT = 0.6
 IN_FOCUS = 0.3
 MARGIN = 1.4
@@ -100,12 +102,9 @@ def _repeated(
 def _against(picture: Picture, baseline: Baseline, standing: Condition) -> Verdict:
     """Compare with the usual view, in the cells that are always the same."""
     cells = baseline.cells
-    alike = likeness(picture.fine, baseline.usual.fine)[cells]
-    strength = baseline.energy[cells]
-    weight = np.sqrt(np.minimum(strength, MOST_WEIGHT * np.median(strength)))
-    in_place = max(0.0, float((alike * weight).sum() / weight.sum()))
-    fine = alike > ALIKE
+    fine = likeness(picture.fine, baseline.usual.fine)[cells] > ALIKE
     coarse = likeness(picture.coarse, baseline.usual.coarse)[cells] > ALIKE
+    in_place, still_seen = _in_place(picture, baseline, cells)
     sharpness = _sharpness(picture, baseline, cells, fine | coarse)
     # (4) what is there is where it was, but its fine lines are gone
     limit = IN_FOCUS * (MARGIN if standing == "out_of_focus" else 1)
@@ -120,7 +119,32 @@ def _against(picture: Picture, baseline: Baseline, standing: Condition) -> Verdi
     lost = (picture.energy[cells] < least)[~fine]
     if lost.size and float(lost.mean()) >= FLAT:
         return Verdict("covered", "in_place", in_place, limit)
+    # (6) somebody stands right before it: what is left to see of the scene is exactly where it was
+    if still_seen >= STILL_SEEN:
+        return Verdict("clear", "in_place", in_place, limit)
     return Verdict("moved", "in_place", in_place, limit)
+
+
+def _in_place(picture: Picture, baseline: Baseline, cells: Mask) -> tuple[float, float]:
+    """Return how alike the steady cells are, strong ones counting more, and which share of them is
+    nearly the same.
+
+    Upright and level lines are asked apart, and the worse answer counts: a camera that is panned
+    along its shelves keeps the level ones in place.
+    """
+    answers: list[tuple[float, float]] = []
+    usual = baseline.usual.fine
+    strengths = [by_cell(usual[axis] ** 2) for axis in (0, 1)]
+    for axis, strength in enumerate(strengths):
+        told = cells & (strength > WEAKEST_LINES)
+        if told.sum() < LEAST_STEADY_CELLS:
+            continue
+        alike = likeness(picture.fine[axis : axis + 1], usual[axis : axis + 1])[told]
+        found = strength[told]
+        weight = np.sqrt(np.minimum(found, MOST_WEIGHT * np.median(found)))
+        mean = float((alike * weight).sum() / weight.sum())
+        answers.append((max(0.0, mean), float((alike > NEARLY_SAME).mean())))
+    return min(answers, default=(1.0, 1.0))
 
 
 def _sharpness(

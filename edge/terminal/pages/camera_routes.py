@@ -1,7 +1,7 @@
 """What the cameras show now, for the people of the pharmacy: the watch's pictures, facts from rows.
 
     GET /counter/cameras                            the page; each opening is an access record
-    GET /counter/cameras/{camera}/picture?look=     the newest JPEG, 204 without; while the look lasts
+    GET /counter/cameras/{camera}/picture?look=     the newest JPEG (204: none), while looking
     GET /counter/cameras/{camera}/state             its state as a part, fetched again by htmx
 
 (1) a paired browser only

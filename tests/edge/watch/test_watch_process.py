@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 import zmq
 
+from edge.cli import main
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.recorder.process import run as record
-from edge.watch.baseline import LEARNING_PICTURES
+from edge.watch.baseline import LEARNING_PICTURES, to_bytes
+from edge.watch.files import accept_file, baseline_file
 from edge.watch.pictures import Coded, KeyDecoder
-from edge.watch.process import accept_file, baseline_file
 from edge.watch.process import run as watch
 from edge.watch.shown import PICTURE_TOPIC, Shown
 from hardware.simulated_cameras import CameraPlan, SimulatedCameras
@@ -30,9 +31,23 @@ from retention.store import footage
 from retention.store.footage import GapRow
 from retention.store.log import all_records
 from tests.edge.counter_kit import config_for
+from tests.edge.watch.conftest import learned
 from tests.edge.watch.pictures_kit import View
 
 CAMERA = "till"
+TOML = """
+[node]
+agency = "430100"
+pharmacy = "P43010000001"
+node = "node-a"
+data = "{data}"
+[[cameras]]
+id = "till"
+scene_role = "purchase"
+url = "rtsp://127.0.0.1:1/stream"
+[verification]
+camera = "till"
+"""
 PATIENCE = 60.0
 
 
@@ -211,11 +226,32 @@ def shows(recorder: FakeRecorder, eyes: zmq.Socket[bytes], packet: bytes, ns: in
     return True
 
 
-def test_accepted_view_is_learned_anew(config, zmq_context):
-    baseline_file(config, CAMERA).parent.mkdir(parents=True, exist_ok=True)
-    accept_file(config, CAMERA).touch()
-    with running(config, watch):
-        until(lambda: not accept_file(config, CAMERA).exists(), "the acceptance")
+def test_moved_camera_stays_moved_until_somebody_accepts_its_view(config, tmp_path, zmq_context):
+    """Its usual view is known from an earlier run; it was turned while the node was off."""
+    known = baseline_file(config, CAMERA)
+    known.parent.mkdir(parents=True, exist_ok=True)
+    known.write_bytes(to_bytes(learned(View("purchase"))))
+    turned = cycle([key_picture(View("purchase").at(float(t), across=0.3)) for t in range(3)])
+    seconds, start_ns = count(), time.monotonic_ns() - 600_000_000_000
+    file = tmp_path / "node.toml"
+    file.write_text(TOML.format(data=tmp_path))
+
+    def send(recorder: FakeRecorder) -> None:
+        recorder.send(next(turned), start_ns + next(seconds) * 1_000_000_000)
+
+    with recording(zmq_context, config) as (recorder, _):
+        until(lambda: send(recorder) or view_gaps(config), "the gap")
+        for _ in range(30):
+            send(recorder)
+        assert view_gaps(config)[0].ended_at is None
+        accept = ["--author", "manager", "--reason", "new shelf"]
+        assert main(["view", "accept", "--config", str(file), "--camera", CAMERA, *accept]) == 0
+        until(lambda: send(recorder) or view_gaps(config)[0].ended_at, "the acceptance")
+        until(lambda: not accept_file(config, CAMERA).exists(), "the file to go")
+    assert [gap.cause for gap in view_gaps(config)] == ["view_moved"]
+    assert "access.recorded" in kinds(config)
+    refused = ["view", "accept", "--config", str(file), "--camera", "other", *accept]
+    assert main(refused) == 2
 
 
 def test_key_picture_is_decoded_by_itself():
