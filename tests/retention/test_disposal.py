@@ -264,7 +264,7 @@ def test_hold_that_is_placed_between_tombstone_and_unlink_wins(node, tmp_path, m
 # -- files that are not what they should be -------------------------------------------------------
 
 
-def name_changed(node: Node, row: footage.SegmentRow) -> None:
+def grow(node: Node, row: footage.SegmentRow) -> None:
     with (node.root / row.path).open("ab") as file:
         file.write(b"x")
 
@@ -286,7 +286,7 @@ def scrubbed(node: Node, row: footage.SegmentRow) -> None:
 @pytest.mark.parametrize(
     ("happens", "incident"),
     [
-        (name_changed, "FOOTAGE_CHANGED"),
+        (grow, "FOOTAGE_CHANGED"),
         (swap, "FOOTAGE_CHANGED"),
         (take_away, "FOOTAGE_MISSING"),
         (scrubbed, "FOOTAGE_CHANGED"),
@@ -363,6 +363,15 @@ def test_tombstone_on_what_is_owed_is_taken_back(node, file_is_gone):
     assert [one.state for one in rows(node)] == ["sealed"]
     assert node.incidents() == ({("FOOTAGE_MISSING", row.path)} if file_is_gone else set())
     assert len(node.files()) == (not file_is_gone)
+
+
+def test_file_that_changed_after_its_tombstone_stays(node):
+    row = node.seal()
+    node.advance(FLOOR + DAY)
+    node.forge("UPDATE segments SET state = 'tombstoned'")
+    grow(node, row)
+    assert (node.dispose().segments, node.files()) == (0, [row.path])
+    assert node.incidents() == {("FOOTAGE_CHANGED", row.path)}
 
 
 # -- crashes --------------------------------------------------------------------------------------
