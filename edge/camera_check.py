@@ -138,12 +138,14 @@ def take(source: PacketSource) -> list[ReceivedPacket]:
     keys = 0
     try:
         for received in source.packets():
+            if time.monotonic() > until:
+                break
             if received.packet.dts is None:
                 continue
             taken.append(received)
             keys += received.packet.is_keyframe
-            seconds = float(((received.packet.dts or 0) - (taken[0].packet.dts or 0)) * time_base)
-            if (seconds >= SAMPLE_SECONDS and keys >= WANTED_KEYS) or time.monotonic() > until:
+            seconds = float((received.packet.dts - (taken[0].packet.dts or 0)) * time_base)
+            if seconds >= SAMPLE_SECONDS and keys >= WANTED_KEYS:
                 break
     except CameraEnded:
         if len(taken) < 2:

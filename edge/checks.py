@@ -152,6 +152,6 @@ def _streams(config: EdgeConfig) -> tuple[list[CheckItem], list[StreamFacts]]:
             except HardwareError as exc:
                 items.append(CheckItem(what, False, str(exc)))
                 continue
-            items.append(CheckItem(what, True, facts.said()))
+            items.append(CheckItem(what, facts.measured.bits_per_second > 0, facts.said()))
             found.append(facts)
     return items, found

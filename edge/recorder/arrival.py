@@ -15,6 +15,8 @@ from hardware.packets import ReceivedPacket
 
 HOLD_US = 1_000_000
 MOST_HELD = 128
+LONGEST_HOLD_NS = 3_000_000_000
+"""Of our time, for a camera whose media time stands still, jumps back or is not told."""
 
 
 def settled(packets: Iterator[ReceivedPacket], time_base: Fraction) -> Iterator[ReceivedPacket]:
@@ -28,7 +30,12 @@ def settled(packets: Iterator[ReceivedPacket], time_base: Fraction) -> Iterator[
     try:
         for received in packets:
             held.append(received)
-            if len(held) >= MOST_HELD or _span_us(held, us_per_tick) >= HOLD_US:
+            waited_ns = received.received_monotonic_ns - held[0].received_monotonic_ns
+            if (
+                len(held) >= MOST_HELD
+                or waited_ns >= LONGEST_HOLD_NS
+                or _span_us(held, us_per_tick) >= HOLD_US
+            ):
                 break
     except HardwareError as exc:
         failure = exc

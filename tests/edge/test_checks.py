@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from unittest.mock import Mock
 
 import av
 import pytest
@@ -124,6 +125,26 @@ def test_room_counts_each_file_system_once_and_a_disk_that_is_not_there_not_at_a
     assert not found["volume gone"].ok
     gone = RecordingConfig(volumes=volumes[2:])
     assert room_bytes(config.model_copy(update={"recording": gone})) == 0
+
+
+class Untold:
+    """A camera that sends packets without times, for ever."""
+
+    stream, codec_name, width, height = Mock(time_base=TICK), "h264", 320, 240
+
+    def packets(self) -> Iterator[ReceivedPacket]:
+        while True:
+            yield ReceivedPacket(av.Packet(b"x"), 0)
+
+    def close(self) -> None:
+        return
+
+
+def test_camera_that_tells_no_times_ends_the_sample_and_is_bad(config, monkeypatch):
+    monkeypatch.setattr(camera_check, "LONGEST_SAMPLE_SECONDS", 0.05)
+    monkeypatch.setattr(camera_check, "open_packets", lambda *_, **__: Untold())
+    (item,) = (one for one in check_node(config).items if one.what == "camera cam")
+    assert not item.ok
 
 
 @pytest.fixture(scope="module")

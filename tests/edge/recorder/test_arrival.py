@@ -28,6 +28,19 @@ def test_packets_that_waited_get_the_least_delay_and_none_is_lost():
     assert found[-1].received_monotonic_ns == sent[-1].received_monotonic_ns
 
 
+def test_camera_whose_time_stands_still_is_not_held_back_for_long():
+    """A recorder that hands nothing on does not beat, and is killed for it."""
+    taken: list[int] = []
+
+    def standing() -> Iterator[ReceivedPacket]:
+        for number in range(20):
+            taken.append(number)
+            yield packet(0, number * 500)
+
+    assert next(settled(standing(), TICK)).packet.dts == 0
+    assert len(taken) == 7  # three seconds
+
+
 def test_camera_that_ends_early_still_gives_what_it_sent():
     def ending() -> Iterator[ReceivedPacket]:
         yield packet(0, 100)
