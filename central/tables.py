@@ -56,6 +56,7 @@ class Node(Tenant, Base):
     """An enrolled node, and where its stream and its tree stand at central."""
 
     __tablename__ = "nodes"
+    __table_args__ = (Index(None, "pharmacy"),)
     node: Mapped[str] = mapped_column(CODE, primary_key=True)
     curve_key: Mapped[str] = mapped_column(String(40), unique=True)
     signing_key: Mapped[str] = mapped_column(DIGEST)

@@ -25,13 +25,13 @@ from retention.records.keeping import (
     RetentionPolicy,
     Term,
 )
-from retention.records.merkle import CHUNK_BYTES
-from retention.store.log import append, by_sequence, prove_inclusion
+from retention.records.merkle import CHUNK_BYTES, Frontier, leaf_hash
+from retention.store.log import append, by_sequence, leaves, prove_inclusion
 from retention.terms import wire
 from retention.terms.commands import ChallengeCommand
 from retention.terms.problems import Refusal
 from tests.central.auditkit import SAMPLES, AuditRig, Bend
-from tests.central.wirekit import CENTRAL_SIGNER, IDENTITY, OTHER_KEY
+from tests.central.wirekit import CENTRAL_SIGNER, IDENTITY, OTHER_KEY, rewritten
 
 YEAR = timedelta(days=367)
 
@@ -257,6 +257,26 @@ def test_record_and_proof_of_another_leaf_are_rejected(rig: AuditRig) -> None:
 def test_changed_record_is_rejected(rig: AuditRig) -> None:
     spoil = lambda frames: [*frames[:3], frames[3].replace(b"cam-0", b"cam-1"), *frames[4:]]  # noqa: E731
     assert set(bent(rig, spoil)) == {"RECORD_CHANGED"}
+
+
+@pytest.mark.parametrize("changes", [{"sequence": 3}, {"node": "node-b"}, {"payload": {}}])
+def test_record_that_says_it_stands_elsewhere_is_rejected_though_it_was_committed(
+    rig: AuditRig, changes: dict[str, object]
+) -> None:
+    _, sequence = rig.seal(1000)
+    connection = rig.node.store._connection
+    raw = rewritten(by_sequence(connection, sequence).raw, **changes)
+    connection.execute(
+        "UPDATE log SET bytes = ?, leaf = ? WHERE sequence = ?", (raw, leaf_hash(raw), sequence)
+    )
+    frontier = Frontier().extend(leaves(connection, 0, sequence + 1))
+    connection.execute("UPDATE frontier SET hashes = ?", (frontier.to_bytes(),))
+    rig.settle()
+    found = rig.audit()
+    assert (found.held, found.missing) == (6, 1)
+    (cause,) = rig.causes()
+    expected = {"sequence": "RECORD_MISPLACED", "node": "RECORD_MISPLACED"}
+    assert cause == expected.get(*changes, "RECORD_UNREADABLE")
 
 
 def test_proof_that_does_not_hold_is_rejected(rig: AuditRig) -> None:

@@ -18,6 +18,7 @@ def upgrade() -> None:
         )
         batch.add_column(sa.Column("subject", sa.String(length=200), nullable=True))
         batch.alter_column("session", existing_type=sa.String(length=36), nullable=True)
+    op.create_index(op.f("ix_nodes_pharmacy"), "nodes", ["pharmacy"], unique=False)
     # Until now whatever was told of was owed.
     with op.batch_alter_table("coverage_days") as batch:
         batch.add_column(sa.Column("told_ms", sa.BigInteger(), nullable=False, server_default="0"))

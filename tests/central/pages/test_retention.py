@@ -22,7 +22,7 @@ from retention.store.log import append
 from tests.central.auditkit import AuditRig
 from tests.central.pages.conftest import TOKEN, Pages, csrf
 from tests.central.pages.review_kit import SESSION, Review
-from tests.central.wirekit import IDENTITY, TestNode, settle
+from tests.central.wirekit import IDENTITY, OTHER_KEY, TestNode, settle
 
 WHERE = {"agency": IDENTITY.agency, "pharmacy": IDENTITY.pharmacy}
 PHARMACY = f"/retention/pharmacy?agency={IDENTITY.agency}&pharmacy={IDENTITY.pharmacy}"
@@ -100,6 +100,33 @@ def test_missing_footage_is_named_with_time_and_cause(pages: Pages, rig: AuditRi
     assert "Owed 6; of 6 drawn 5 were proven, 1 missing." in english
     assert "the file is missing" in english
     assert "1 missing" in text_of(browser.get("/retention"))
+
+
+def test_pharmacy_is_unknown_while_one_of_its_nodes_is(pages: Pages, rig: AuditRig) -> None:
+    browser = admin(pages)
+    start(browser)
+    answer(rig)
+    assert "≥ 60.69 %" in text_of(browser.get("/retention"))
+    second = type(IDENTITY)(IDENTITY.agency, IDENTITY.pharmacy, "node-b")
+    pages.central.enrol(second, OTHER_KEY)
+    listed = text_of(browser.get("/retention"))
+    assert "≥" not in listed
+    assert "未知" in listed
+
+
+@pytest.mark.parametrize(
+    ("lost", "shown", "proven"),
+    [
+        (0.00993608, "1.00 %", "99.00 %"),
+        (0.00999999, "1.00 %", "99.00 %"),
+        (0.0100001, "1.01 %", "98.99 %"),
+        (0.0, "0.00 %", "100.00 %"),
+        (1.0, "100.00 %", "0.00 %"),
+    ],
+)
+def test_percentages_never_flatter(lost: float, shown: str, proven: str) -> None:
+    assert keeping.percent(lost) == shown
+    assert keeping.proven_percent(1 - lost) == proven
 
 
 def test_audit_that_was_not_answered_in_time_is_unknown(pages: Pages, rig: AuditRig) -> None:
