@@ -44,8 +44,12 @@ def forget(data: Path) -> None:
 
 def gap_cause(data: Path) -> GapCause:
     """Return the cause of a gap that begins with the stop that is under way."""
-    reason = _read(data / "run" / "stopping.json").get("reason")
-    return _CAUSES.get(str(reason), GapCause.RECORDER_STOPPED)
+    return cause_of(str(_read(data / "run" / "stopping.json").get("reason")))
+
+
+def cause_of(reason: str) -> GapCause:
+    """Return the cause of the gap that a reason to stop leaves."""
+    return _CAUSES.get(reason, GapCause.RECORDER_STOPPED)
 
 
 def leave_request(data: Path, text: str) -> None:

@@ -31,7 +31,7 @@ from edge.processes import BUDGET_SECONDS, GIVEN_UP_SECONDS, ProcessSpec, proces
 from retention.durable import FileLock, write_durably
 from retention.records.errors import UsageError
 from retention.records.fields import Frozen
-from retention.records.payloads import NodeStarted, NodeStopped, ProcessExited
+from retention.records.payloads import GapCause, NodeStarted, NodeStopped, ProcessExited
 from retention.signals import setting
 from retention.store.database import NodeStore, StoreError
 from retention.store.log import append
@@ -99,7 +99,7 @@ class Supervisor:
         self._children = [Child(spec) for spec in (table or process_table(config))]
         self._pending: list[Frozen] = []
         self.stop = threading.Event()
-        self._stop_reason, self._asked = "asked", False
+        self._stop_reason = "asked"
 
     def run(self, *, handle_signals: bool = True) -> int:
         """Keep the node running until a signal of `stopping` or `stop`. Returns the exit code.
@@ -129,9 +129,10 @@ class Supervisor:
                 self._look_at_children(store)
                 self._flush(store)
         finally:
-            self._tell_why()
+            reason = self._stop_reason
+            self._tell_why(reason)
             self._pending += self._stop_children()
-            self._note(store, NodeStopped(reason=self._stop_reason))
+            self._note(store, NodeStopped(reason=reason))
 
     # -- steps ------------------------------------------------------------------------------------
 
@@ -188,12 +189,12 @@ class Supervisor:
         except OSError as exc:
             log.error("last_stop_not_forgotten", reason=str(exc))
 
-    def _tell_why(self) -> None:
+    def _tell_why(self, reason: str) -> None:
         """Say why the node ends, first of all, for the recorders' last gap carries it."""
         data = self._config.node.data
-        log.info("node_stopping", reason=self._stop_reason, said=stopping.request_text(data))
+        log.info("node_stopping", reason=reason, said=stopping.request_text(data))
         try:
-            stopping.tell(data, self._stop_reason)
+            stopping.tell(data, reason)
         except OSError as exc:
             log.error("stop_reason_not_told", reason=str(exc))
 
@@ -259,8 +260,11 @@ class Supervisor:
         set_stop = setting(self.stop)
 
         def handler(number: int, frame: FrameType | None) -> None:
-            if not self._asked:  # The first reason stands: a shutdown ends with a SIGTERM too.
-                self._asked, self._stop_reason = True, stopping.REASON_OF_SIGNAL[number]
+            # A shutdown ends with a SIGTERM too, and of signals that came together Python handles
+            # that one first: a reason with a cause of its own stands.
+            reason = stopping.REASON_OF_SIGNAL[number]
+            if stopping.cause_of(self._stop_reason) is GapCause.RECORDER_STOPPED:
+                self._stop_reason = reason
             set_stop(number, frame)
 
         for number in stopping.REASON_OF_SIGNAL:

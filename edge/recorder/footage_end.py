@@ -1,7 +1,7 @@
 """Where a camera's footage ends: there a gap begins, and no later run may begin before it.
 
 What this process knows goes before the rows, whose latest end lies in the future after the wall
-clock was set back; after a recovery only the rows know.
+clock was set back (then the row that was written last tells); after a recovery only the rows know.
 """
 
 from __future__ import annotations
@@ -46,10 +46,8 @@ class FootageEnd:
         if self._before is not None:
             return self._before
         with self._store.read() as connection:
-            known = footage.explained_until(connection, self._camera)
-        if known is None or known - to_micros(self._store.clock.now()) > MAX_WALL_JUMP_US:
-            return None
-        return Before(known, self.wall_offset_us())
+            known = self._in_rows(connection)
+        return None if known is None else Before(known, self.wall_offset_us())
 
     def open_gap(self, connection: sqlite3.Connection, cause: GapCause) -> None:
         """Say that there is no footage from its end on; the first cause stands."""
@@ -68,9 +66,21 @@ class FootageEnd:
 
     def _explained_until(self, connection: sqlite3.Connection) -> int:
         known = self._known_us
-        if known is None:
-            known = footage.explained_until(connection, self._camera)
-        now = to_micros(self._store.clock.now())
-        if known is None:
-            return self._began_us
-        return now if known - now > MAX_WALL_JUMP_US else known
+        if known is None or self._is_future(known):
+            known = self._in_rows(connection)
+        if known is not None:
+            return known
+        there = footage.explained_until(connection, self._camera) is not None
+        return to_micros(self._store.clock.now()) if there else self._began_us
+
+    def _in_rows(self, connection: sqlite3.Connection) -> int | None:
+        """Return the latest end that the rows know. When that lies in the future, the wall clock
+        was set back, and only what was written since tells; None if nothing was."""
+        known = footage.explained_until(connection, self._camera)
+        if known is None or not self._is_future(known):
+            return known
+        ends = footage.last_ends(connection, self._camera)
+        return max((end for end in ends if not self._is_future(end)), default=None)
+
+    def _is_future(self, moment_us: int) -> bool:
+        return moment_us - to_micros(self._store.clock.now()) > MAX_WALL_JUMP_US

@@ -242,6 +242,19 @@ def explained_until(connection: sqlite3.Connection, camera: str) -> int | None:
     return max(found) if found else None
 
 
+def last_ends(connection: sqlite3.Connection, camera: str) -> list[int]:
+    """Return the ends of the camera's segment and of its closed gap that were written last,
+    whatever the clock said; empty for a camera without either."""
+    rows = connection.execute(
+        "SELECT ended_at FROM (SELECT ended_at FROM segments WHERE camera = ?1"
+        " ORDER BY rowid DESC LIMIT 1) UNION ALL"
+        " SELECT ended_at FROM (SELECT ended_at FROM gaps WHERE camera = ?1 AND layer = 'footage'"
+        " AND ended_at IS NOT NULL ORDER BY rowid DESC LIMIT 1)",
+        (camera,),
+    )
+    return [row[0] for row in rows]
+
+
 def last_segment(connection: sqlite3.Connection, camera: str) -> SegmentRow | None:
     """Return the camera's latest segment by start."""
     row = connection.execute(

@@ -437,6 +437,26 @@ def test_crash_between_runs_is_a_gap_from_the_last_footage(node, film):
     assert (gap.cause, gap.started_at) == ("recorder_crashed", segments[-1].ended_at)
 
 
+def test_crash_is_a_gap_from_the_last_footage_although_the_clock_was_wrong_before(
+    node, film, monkeypatch
+):
+    """Footage of another day, hours ahead, must not hide the end of today's."""
+    looked = SystemClock.now
+    with monkeypatch.context() as patch:
+        patch.setattr(SystemClock, "now", lambda clock: looked(clock) + timedelta(hours=5))
+        node.run(film, gone)
+    node.run(film, gone)
+    store = node.config.open_store()
+    with store.write() as connection:
+        connection.execute("DELETE FROM gaps WHERE ended_at IS NULL")  # it died before it wrote one
+    store.close()
+    node.run(gone)
+    segments, gaps = node.rows()
+    assert segments[2].started_at > to_micros(SystemClock().now()) > segments[-1].ended_at
+    (crash,) = [gap for gap in gaps if gap.cause == "recorder_crashed"]
+    assert crash.started_at == segments[-1].ended_at
+
+
 def test_changed_picture_format_ends_the_run_before_the_first_such_picture(
     node, film, transport_stream, larger_transport_stream, listed
 ):
