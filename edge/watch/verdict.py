@@ -27,7 +27,7 @@ LEAST_STRUCTURED = 0.04
 IN_PLACE = 0.25
 """Mean likeness of the steady cells, strong ones counting more. On three drawn scenes somebody who
 fills seven tenths of the picture's width left 0.37 or more; a turn by 8 % of the width left 0.00
-(docs/design/cameras.md)."""
+(docs/design/watch.md)."""
 NEARLY_SAME, STILL_SEEN = 0.9, 0.04
 WEAKEST_LINES = 0.3
 FLAT = 0.6
