@@ -7,14 +7,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.config import EdgeConfig
+from edge.custodian.coverage import cover, owed_span, unsettled
 from edge.custodian.opening import ClosedSales, adopt_hours, hours_of
 from edge.custodian.silence import SILENT_SEGMENTS, silent_since, watch_silence
 from retention.footage.coverage import Span
 from retention.records.clock import ManualClock, from_micros, to_micros, to_text
 from retention.records.keeping import ClosureDeclared
-from retention.records.payloads import NodeStarted, RunStarted, SceneRole, SegmentSealed
+from retention.records.payloads import (
+    GapCause,
+    NodeStarted,
+    RunStarted,
+    SceneRole,
+    SegmentSealed,
+)
 from retention.store import alarms, footage, opening
 from retention.store.database import NodeStore
+from retention.store.footage import SessionSpan
 from retention.store.log import all_records, append
 from retention.store.sessions import insert_session
 from tests.edge.counter_kit import config_for
@@ -250,3 +258,28 @@ def test_sale_that_nobody_looked_at_is_found_by_the_next_custodian(
         insert_session(connection, store.ids.new(), "c1", clock.now())
     clock.advance(timedelta(days=20))
     assert ClosedSales(store).step() == 1
+
+
+# -- coverage of a session ------------------------------------------------------------------------
+
+
+def test_session_owes_everything_also_while_closed_and_an_unusable_view_is_missing(
+    store: NodeStore, tmp_path, clock: ManualClock
+) -> None:
+    config = config_for(tmp_path, session={"pre_roll_seconds": 0, "post_roll_seconds": 0})
+    close_for(store, timedelta(seconds=1), timedelta(hours=1))
+    clock.advance(timedelta(minutes=1))
+    film(store, 40)
+    end = to_micros(clock.now())
+    with store.write() as connection:
+        for at, cause in ((end - 30 * SECOND, GapCause.VIEW_COVERED), (end, None)):
+            if cause is None:
+                footage.close_gap(store, connection, CAMERA, end - 10 * SECOND, "view")
+            else:
+                footage.open_gap(store, connection, CAMERA, SceneRole.PURCHASE, at, cause)
+        session = SessionSpan(store.ids.new(), "c1", end - 40 * SECOND, end)
+        span = owed_span(session, config.session)
+        assert unsettled(connection, config.cameras, span) == []
+        covered = cover(connection, config.cameras, session, span)
+    assert (covered.owed_ms, covered.covered_ms) == (40_000, 20_000)
+    assert covered.scenes[0].gap_causes == (GapCause.VIEW_COVERED,)

@@ -309,6 +309,24 @@ def test_frozen_and_black_cameras_are_told_within_five_seconds(tmp_path):
         assert (told - faults[gap.cause]) / 1e6 <= 5.0 + slack
 
 
+def test_second_stream_is_looked_at_instead_of_the_recorded_one(tmp_path, zmq_context):
+    with ExitStack() as stack:
+        cameras = stack.enter_context(SimulatedCameras([CameraPlan("sub", 0, "dispensing")]))
+        camera = {"id": CAMERA, "scene_role": "dispensing", "url": "rtsp://127.0.0.1:1/main"}
+        config = config_for(tmp_path, cameras=[camera | {"sub_url": cameras.url("sub")}])
+        stack.enter_context(running(config, watch))
+        eyes = stack.enter_context(zmq_context.socket(zmq.SUB))
+        eyes.setsockopt(zmq.SUBSCRIBE, PICTURE_TOPIC)
+        eyes.connect(config.socket("view"))
+        assert eyes.poll(30_000)
+        _, camera_id, told, _ = eyes.recv_multipart()
+        assert (camera_id, Shown.model_validate_json(told).condition) == (CAMERA.encode(), "clear")
+        cameras.control("sub").drop()  # it comes back by itself
+        while eyes.poll(0):
+            eyes.recv_multipart()
+        assert eyes.poll(30_000)
+
+
 def view_is_known(config: EdgeConfig) -> bool:
     """Tell whether so much was filmed that the watch knows the usual view."""
     store = config.open_store()
