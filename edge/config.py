@@ -6,6 +6,7 @@ A legal floor cannot be configured away: where a duty sets a number, the field's
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from itertools import combinations
 from pathlib import Path
@@ -18,6 +19,7 @@ from retention.configfile import load
 from retention.footage.volumes import Volumes
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import SystemClock
+from retention.records.errors import UsageError
 from retention.records.fields import Code, Frozen
 from retention.records.ids import SystemIds
 from retention.records.payloads import SceneRole
@@ -241,13 +243,20 @@ class EdgeConfig(Frozen):
         return NodeStore(self.node.data / "node.sqlite3", self.identity, SystemClock(), SystemIds())
 
     def socket(self, name: str) -> str:
-        """Return the ZeroMQ address of a process's local socket; short enough for the kernel."""
+        """Return the ZeroMQ address of a process's local socket; short enough for the kernel.
+
+        Raises UsageError when the folder beside everybody's temporary files is somebody else's.
+        """
         path = self.node.data / "run" / name
-        if len(str(path)) > MAX_SOCKET_PATH:
-            short = hashlib.sha256(str(self.node.data.resolve()).encode()).hexdigest()[:12]
-            path = Path(tempfile.gettempdir()) / f"countersight-{short}" / name
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        return f"ipc://{path}"
+        if len(str(path)) <= MAX_SOCKET_PATH:
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return f"ipc://{path}"
+        short = hashlib.sha256(str(self.node.data.resolve()).encode()).hexdigest()[:12]
+        folder = Path(tempfile.gettempdir()) / f"countersight-{short}"
+        folder.mkdir(exist_ok=True, mode=0o700)
+        if folder.lstat().st_uid != os.geteuid():  # pictures and decisions travel here
+            raise UsageError(f"{folder}: belongs to another user")
+        return f"ipc://{folder / name}"
 
 
 def load_config(path: Path) -> EdgeConfig:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import os
+import tempfile
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from edge.config import CameraConfig, EdgeConfig
 from edge.recorder.process import encode_plan
 from hardware.packets import EncodePlan
+from retention.records.errors import UsageError
+from tests.edge.counter_kit import config_for
 
 
 def camera(**changes: object) -> CameraConfig:
@@ -45,3 +51,16 @@ def test_camera_of_the_counter_may_not_be_one_that_only_its_recorder_can_read(tm
     tree["cameras"].append({"id": "rtsp", "scene_role": "purchase", "url": "rtsp://camera/1"})
     tree["verification"] = {"camera": "rtsp"}
     assert EdgeConfig.model_validate(tree).camera("cam").is_usb
+
+
+def test_sockets_of_a_long_path_are_never_put_where_another_user_owns_the_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    config = config_for(Path("/", *["long"] * 30))
+    folder = Path(config.socket("live").removeprefix("ipc://")).parent
+    assert folder.parent == tmp_path
+    assert folder.stat().st_mode & 0o077 == 0
+    monkeypatch.setattr(os, "geteuid", lambda: folder.stat().st_uid + 1)
+    with pytest.raises(UsageError, match="another user"):
+        config.socket("live")
