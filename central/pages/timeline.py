@@ -4,7 +4,8 @@ not, why not. Pure: rows come in as values, pieces in words go out.
 Rules: the pieces of a scene tile 0..length_ms in order without overlap. `footage` stands only where
 an accepted segment is, whose file is there and was not found broken. What else is known is told in
 this order: a segment that failed its check, one on its way, a gap that the node explained, and then
-why central has nothing. Moments are microseconds; `*_ms` count from `origin`.
+why central has nothing. A gap of the view (black, frozen, covered, …) takes no footage away: the
+piece that it lies over says it too. Moments are microseconds; `*_ms` count from `origin`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from central.pages.timeline_values import (
 )
 from retention.footage.coverage import TOLERANCE_US
 from retention.pages.kit import Language, translated
-from retention.records.payloads import SceneRole
+from retention.records.payloads import VIEW_CAUSES, SceneRole
 from retention.terms.words import word
 
 ROLES = [role.value for role in SceneRole]
@@ -78,15 +79,41 @@ def _scene(
     facts: Facts, ordinal: int, camera: str, role: str, span: tuple[int, int], lang: Language
 ) -> Scene:
     own = _of_camera(facts, camera)
+    views = _views(own.gaps, span, lang)
     pieces: list[Piece] = []
     for start, end, known in _spans(own, span):
         from_ms, to_ms = (start - span[0]) // 1000, (end - span[0]) // 1000
         if from_ms < to_ms:
             text = _text(known, facts.owed, (start, end), lang)
-            pieces.append(Piece(from_ms, to_ms, _state(known), _segment(known), text))
+            whole = Piece(from_ms, to_ms, _state(known), _segment(known), text)
+            pieces += _under_views(whole, views)
     playable = [one for one in own.segments if one.state == "accepted"]
     codec = playable[0].codec if playable else None
     return Scene(ordinal, camera, role, codec, tuple(pieces))
+
+
+View = tuple[int, int, str]
+
+
+def _views(gaps: Iterable[GapFact], span: tuple[int, int], lang: Language) -> list[View]:
+    """Return from when till when (`*_ms`) pictures show nothing, and why in words."""
+    return [
+        (
+            (one.started_at - span[0]) // 1000,
+            ((span[1] if one.ended_at is None else one.ended_at) - span[0]) // 1000,
+            word(lang, "cause", one.cause),
+        )
+        for one in gaps
+        if one.cause in VIEW_CAUSES
+    ]
+
+
+def _under_views(piece: Piece, views: Sequence[View]) -> Iterable[Piece]:
+    """Cut a piece where views begin and end, and say what its pictures do not show."""
+    inside = {bound for view in views for bound in view[:2] if piece.from_ms < bound < piece.to_ms}
+    for start, end in pairwise(sorted({piece.from_ms, piece.to_ms, *inside})):
+        said = [text for begins, ends, text in views if begins <= start and end <= ends]
+        yield replace(piece, from_ms=start, to_ms=end, text=" · ".join([piece.text, *said]))
 
 
 def _of_camera(facts: Facts, camera: str) -> Facts:
@@ -151,7 +178,7 @@ def _ranked(facts: Facts, end: int) -> list[Ranked]:
         *((one.started_at, one.ended_at, (_FIRST[one.state], n), one)
           for n, one in enumerate(facts.segments)),
         *((one.started_at, end if one.ended_at is None else one.ended_at, (gaps_first, n), one)
-          for n, one in enumerate(facts.gaps)),
+          for n, one in enumerate(facts.gaps) if one.cause not in VIEW_CAUSES),
         *((one.started_at, one.ended_at, (asked_first, n), one)
           for n, one in enumerate(facts.asked)),
     ]  # fmt: skip

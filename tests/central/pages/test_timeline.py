@@ -253,3 +253,24 @@ def test_every_moment_of_an_accepted_segment_is_footage(segments: list[SegmentFa
             at = (moment - found.origin) // 1000
             (here,) = (piece for piece in scene.pieces if piece.from_ms <= at < piece.to_ms)
             assert here.state == "footage"
+
+
+def test_view_that_shows_nothing_is_told_over_the_footage_and_takes_none_away() -> None:
+    black = GapFact("cam-0", "purchase", T0 + 20 * SECOND, T0 + 30 * SECOND, "view_black")
+    found = facts(segments=[segment(0, 60)], gaps=[black])
+    (scene,) = replay_of(found, "zh").scenes
+    told = [(one.from_ms, one.to_ms, one.state, "画面全黑" in one.text) for one in scene.pieces]
+    assert told == [
+        (0, 20_000, "footage", False),
+        (20_000, 30_000, "footage", True),
+        (30_000, 60_000, "footage", False),
+    ]
+    assert {one.segment for one in scene.pieces} == {found.segments[0].segment}
+
+
+def test_view_and_footage_gap_of_one_camera_lie_over_each_other() -> None:
+    covered = GapFact("cam-0", "purchase", T0 + 10 * SECOND, None, "view_covered")
+    found = facts(segments=[segment(0, 40)], gaps=[covered, gap(40, None)])
+    (scene,) = replay_of(found, "en").scenes
+    states = [(one.from_ms, one.state, one.text.endswith("is covered")) for one in scene.pieces]
+    assert states == [(0, "footage", False), (10_000, "footage", True), (40_000, "gap", True)]
