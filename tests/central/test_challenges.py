@@ -315,6 +315,14 @@ def test_back_dated_segment_that_goes_at_once_is_a_loss(rig: AuditRig) -> None:
     assert rig.causes() == ["DISPOSED_EARLY"]
 
 
+def test_disposal_before_what_it_says_itself_was_owed_is_a_loss(rig: AuditRig) -> None:
+    rig.pass_time(YEAR)
+    rig.dispose(0, ended(rig, 0) + timedelta(days=400))
+    rig.settle()
+    assert rig.audit().missing == 1
+    assert rig.causes() == ["DISPOSED_EARLY"]
+
+
 def test_disposal_within_an_adopted_policy_is_a_loss(rig: AuditRig) -> None:
     policy = RetentionPolicy(
         policy="longer", version=1, province=None, agreement=None,
