@@ -117,7 +117,7 @@ def folder_is_empty(connection: sqlite3.Connection, row: SegmentRow) -> bool:
     """Tell whether the index has nothing any more in the folder that a segment lay in."""
     folder = row.path.rpartition("/")[0]
     left = connection.execute(
-        "SELECT 1 FROM segments WHERE path >= ? AND path < ? AND volume = ? LIMIT 1",
+        "SELECT 1 FROM segments WHERE path >= ? AND path < ? AND +volume = ? LIMIT 1",  # by path
         (f"{folder}/", f"{folder}0", row.volume),  # "0" is the character after "/"
     ).fetchone()
     return left is None

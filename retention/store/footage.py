@@ -362,7 +362,7 @@ def segments_in_folder(
 ) -> dict[str, SegmentRow]:
     """Return the segments under a folder (`camera/day`) of a volume, by path."""
     rows = connection.execute(
-        f"{_SEGMENT} WHERE path >= ? AND path < ? AND volume = ?",
+        f"{_SEGMENT} WHERE path >= ? AND path < ? AND +volume = ?",  # by path, not by the disk
         (f"{folder}/", f"{folder}0", volume),
     )  # "0" is the character after "/"
     return {row["path"]: SegmentRow(*row) for row in rows}

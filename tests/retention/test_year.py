@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from retention.check import Depth, Options, check
+from retention.footage.sweep import sweep
 from retention.store.proofs import LogTree
 from tests.retention.year import (
     BEGAN,
@@ -28,6 +29,12 @@ DAYS = FLOOR_DAYS + 20
 FILES_DAYS = 22
 SHORT_A_DAY, FULL_A_DAY = 4, 14 * 60
 SAMPLES = 300
+WATCHED_FROM = DAYS - 4
+MOST_STEPS = 1_000
+"""What one statement of a daily pass may cost, whatever the index holds: reading all of a small
+year's segments costs thirty times as much."""
+BY_DAY = (" intake", " runs")
+"""Tables that have a row a day, of which one may be read whole."""
 ALL_FILES_EVERY = 20
 """Days between two looks at every file; those about their floor are looked at every day."""
 
@@ -37,6 +44,8 @@ def run(year: Year) -> None:
     gone: set[Path] = set()
 
     def look(day: int) -> None:
+        if day == WATCHED_FROM:
+            year.watch_statements()
         due_from = BEGAN + (day + 1) * DAY - timedelta(days=FLOOR_DAYS)
         for made in year.files:
             about = abs(made.ended_at - due_from) < 4 * DAY
@@ -76,6 +85,12 @@ def test_a_small_year_keeps_and_disposes_as_it_must_and_stays_flat(tmp_path: Pat
         young, _ = year.look_up([chosen.randrange(size // 10) for _ in range(SAMPLES)])
         whole, _ = year.look_up([chosen.randrange(size) for _ in range(SAMPLES)])
         assert whole < 2 * young + 500
+        sweep(year.store, year.root, lambda: None)
+        assert {
+            statement: steps
+            for statement, steps in year.dearest.items()
+            if steps > MOST_STEPS and not any(table in statement for table in BY_DAY)
+        } == {}
         closed = [made for made in year.files if CLOSED[0] <= made.day < CLOSED[1]]
         assert closed == []
     finally:

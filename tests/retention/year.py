@@ -7,6 +7,7 @@ Work is counted in steps of SQLite's virtual machine, which no other work on thi
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +46,7 @@ FLOOR_DAYS = 380
 """What the policy of POLICY_DAY lengthens a year to, for all that is held then."""
 DIGEST = "0" * 64
 STEPS_AT_ONCE = 10
+LITERAL = re.compile(r"'[^']*'|X'[0-9A-F]*'|\b\d+\b")
 LIMIT = 10_000
 FORECAST_EVERY = 10
 """Days between two forecasts."""
@@ -86,6 +88,8 @@ class Year:
         self.segments = self.disposed = 0
         self.idle, self.disposing, self.forecast = Spent(), Spent(), Spent()
         self._steps = 0
+        self._statement, self._statement_steps = "", 0
+        self.dearest: dict[str, int] = {}
         self.connection.set_progress_handler(self._step, STEPS_AT_ONCE)
 
     @property
@@ -209,7 +213,19 @@ class Year:
 
     def _step(self) -> int:
         self._steps += STEPS_AT_ONCE
+        if self._statement:
+            self._statement_steps += STEPS_AT_ONCE
+            known = self.dearest.get(self._statement, 0)
+            self.dearest[self._statement] = max(known, self._statement_steps)
         return 0
+
+    def watch_statements(self) -> None:
+        """Note from now on what each statement costs when it costs most."""
+
+        def begins(statement: str) -> None:
+            self._statement, self._statement_steps = LITERAL.sub("?", statement), 0
+
+        self.connection.set_trace_callback(begins)
 
     def look_up(self, sequences: list[int]) -> tuple[int, float]:
         """Find what a challenge of some leaves needs; returns steps and milliseconds."""
