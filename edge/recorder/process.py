@@ -7,7 +7,6 @@ failing camera or disk never ends this process; only a directory that cannot be 
 from __future__ import annotations
 
 import errno
-import gc
 import random
 import sqlite3
 from collections.abc import Callable
@@ -21,7 +20,6 @@ from edge.process import ProcessContext
 from edge.processes import recorder_lock
 from edge.recorder.arrival import settled
 from edge.recorder.backoff import Backoff
-from edge.recorder.bunches import bunched
 from edge.recorder.parameters import FormatChanged
 from edge.recorder.recording import Recording
 from edge.recorder.sockets import KeyPictures, SealRequests
@@ -83,7 +81,6 @@ def run(context: ProcessContext, open_source: OpenSource = open_camera) -> None:
                 requests.context, context.config.socket(f"packets-{camera.id}")
             ) as key_pictures,
         ):
-            gc.freeze()  # What is loaded by now stays: no collection walks it again.
             Recorder(context, camera, recording, requests, key_pictures, open_source).run()
     finally:
         store.close()
@@ -188,11 +185,9 @@ class Recorder:
         take, asked = self._recording.take, self._requests.asked
         publish = self._key_pictures.publish
         recorded = False
-        packets = settled(source.packets(), self._recording.connected(source))
-        for bunch in bunched(packets, stop.is_set):
-            for received in bunch:
-                take(received, seal_asked=asked)
-                publish(received, source, self._recording.run)
+        for received in settled(source.packets(), self._recording.connected(source)):
+            take(received, seal_asked=asked)
+            publish(received, source, self._recording.run)
             beat()
             if not recorded and self._recording.recording:
                 recorded, self._last_trouble = True, ""

@@ -30,7 +30,7 @@ from retention.signals import setting
 from retention.store.database import open_read_only
 from tests.bench.sizes import SIZES
 
-WARM_SECONDS, MEASURED_SECONDS, SEGMENT_SECONDS = 5.0, 30.0, 10
+WARM_SECONDS, MEASURED_SECONDS, SEGMENT_SECONDS = 5.0, 60.0, 60  # segments as long as they are
 
 
 def configured(data: Path, url: str, cameras: int) -> EdgeConfig:
