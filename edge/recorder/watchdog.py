@@ -98,8 +98,9 @@ class Watchdog:
         self._progress_us = None
 
     def sealed(self, path: Path, segment: str) -> None:
-        """Read a segment back that was just sealed."""
-        self._progress_us = self._arrived_us
+        """Read a segment back that was just sealed, be it the last of a lost connection."""
+        if self._progress_us is not None:
+            self._progress_us = self._arrived_us
         try:
             trouble = trouble_of(facts_of(path, segment))
         except OSError as exc:

@@ -115,6 +115,15 @@ def test_packets_without_a_segment_are_an_alarm_but_a_silent_camera_is_not_ours(
     assert alarms(store) == [("SEGMENT_INVALID", "cam")]
 
 
+def test_segment_sealed_as_the_connection_ends_makes_nothing_due_on_the_next(store, sealed):
+    watchdog = Watchdog(store, "cam", 2.0)
+    watchdog.arrived(0)
+    watchdog.left()
+    watchdog.sealed(*sealed)
+    watchdog.arrived(3_600_000_000)
+    assert alarms(store) == []
+
+
 def test_alarm_that_cannot_be_written_is_tried_again(store, sealed, monkeypatch):
     def refuse(_store: NodeStore) -> object:
         raise StoreUnavailable("locked")
