@@ -73,6 +73,8 @@ class Scrub:
         self._open: _Open | None = None
         self._round: Round | None = None
         self._end = 0
+        self._unread: set[str] = set()
+        """Volumes that were out of reach at some time of this round."""
 
     def step(self, beat: Callable[[], None] = lambda: None) -> int:
         """Read on within the budget; returns how many bytes. Raises StoreUnavailable, OSError."""
@@ -80,7 +82,7 @@ class Scrub:
             return 0
         began_ns = self._fill()
         done = 0
-        while self._tokens >= self._piece and self._has_file():
+        while self._tokens >= self._piece and self._goes_on():
             done += self._read()
             beat()
             if self._store.clock.monotonic_ns() - began_ns > STEP_SECONDS * 1e9:
@@ -104,19 +106,22 @@ class Scrub:
 
     # -- the round --------------------------------------------------------------------------------
 
-    def _has_file(self) -> bool:
-        """Open the next segment unless one is open; False when nothing is to be read now."""
-        while self._open is None:
-            round_ = self._running()
-            if round_ is None:
-                return False
-            reachable = [volume.name for volume in self._volumes.mounted()]
-            with self._store.read() as connection:
-                row = scrubs.next_segment(connection, round_.next_sequence, self._end, reachable)
-            if row is None:
-                self._finish(round_)
-                return False
-            self._begin(row)
+    def _goes_on(self) -> bool:
+        """Turn to the next segment unless a file is open; False when nothing is to be read now."""
+        if self._open is not None:
+            return True
+        round_ = self._running()
+        if round_ is None:
+            return False
+        found = self._volumes.look()
+        self._unread |= {volume.name for volume in found if not volume.reachable}
+        reachable = [volume.name for volume in found if volume.reachable]
+        with self._store.read() as connection:
+            row = scrubs.next_segment(connection, round_.next_sequence, self._end, reachable)
+        if row is None:
+            self._finish(round_)
+            return False
+        self._begin(row)
         return True
 
     def _running(self) -> Round | None:
@@ -133,6 +138,7 @@ class Scrub:
                 self._round = found
                 return None
             found = Round(now)
+            self._unread.clear()
         self._round = found
         return found
 
@@ -156,7 +162,7 @@ class Scrub:
 
     def _clear(self, connection: sqlite3.Connection) -> None:
         for one in open_alarms(connection):
-            if one.alarm == Alarm.SCRUB_BROKEN:
+            if one.alarm == Alarm.SCRUB_BROKEN and one.subject not in self._unread:
                 clear_alarm(self._store, connection, one.alarm, one.subject)
 
     # -- one file ---------------------------------------------------------------------------------
@@ -203,17 +209,34 @@ class Scrub:
             self._note(row, found.read, "FOOTAGE_CHANGED", "SHA-256 is not the one recorded")
 
     def _refused(self, row: SegmentRow, exc: OSError) -> None:
-        if exc.errno in _GONE:
+        self._tokens -= self._piece  # What is written of it takes its time too.
+        try:
+            root = self._volumes.root(row.volume)
+        except VolumeMissing:
+            self._pass(row)
+            return
+        if exc.errno not in _GONE:
+            self._note(row, 0, "UNREADABLE_FILE", str(exc.strerror))
+        elif (root / row.path).parent.is_dir():
             self._note(row, 0, "FOOTAGE_MISSING", f"segment {row.id} has no file")
         else:
-            self._note(row, 0, "UNREADABLE_FILE", str(exc.strerror))
+            self._note(row, 0, "FOOTAGE_MISSING", "the folder is gone", self._first_beside(row))
 
-    def _note(self, row: SegmentRow, read: int, incident: str | None, detail: str) -> None:
+    def _first_beside(self, row: SegmentRow) -> str:
+        """Return the path that a folder which is gone goes by, in the sweep as well."""
+        folder = row.path.rpartition("/")[0]
+        with self._store.read() as connection:
+            rows = footage.segments_in_folder(connection, folder, row.volume)
+        return min((path for path, one in rows.items() if one.state == "sealed"), default=row.path)
+
+    def _note(
+        self, row: SegmentRow, read: int, incident: str | None, detail: str, path: str = ""
+    ) -> None:
         """Count a segment, and say what is wrong with it unless it was disposed of meanwhile."""
         round_ = self._round
         if round_ is None:
             return
-        subject = shown(on_volume(row.volume, row.path))
+        subject = shown(on_volume(row.volume, path or row.path))
         with self._store.read() as connection:
             owed = scrubs.is_sealed(connection, row)
         if not owed:

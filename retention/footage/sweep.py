@@ -18,6 +18,7 @@ from retention.footage.layout import (
     SEALED_SUFFIX,
     UNUSABLE_SUFFIX,
     VOLUME_FILE,
+    FootageError,
     is_day_folder,
     on_volume,
     shown,
@@ -132,7 +133,11 @@ def _file(file: Path, path: str, rows: dict[str, footage.SegmentRow], now: float
 
 
 def sweep(store: NodeStore, root: Path, beat: Callable[[], None], volume: str = MAIN_VOLUME) -> int:
-    """Look at a whole volume and write an incident for each new finding; returns how many."""
+    """Look at a whole volume and write an incident for each new finding; returns how many.
+
+    Raises FootageError, and says nothing, when the disk went while it was looked at.
+    """
+    disk = _disk(root)
 
     def read(folder: str) -> dict[str, footage.SegmentRow]:
         beat()
@@ -142,9 +147,20 @@ def sweep(store: NodeStore, root: Path, beat: Callable[[], None], volume: str = 
     found = list(findings(root, read, store.clock.now().timestamp(), volume))
     with store.read() as connection:
         found += missing_folders(root, connection, volume)
+    if _disk(root) != disk:
+        raise FootageError(f"{root}: the disk changed while it was looked at")
     new = 0
     for one in found:
         beat()
         with store.write() as connection:
             new += footage.add_incident(store, connection, one.incident, one.subject, one.detail)
     return new
+
+
+def _disk(root: Path) -> tuple[int, int] | None:
+    """Return what is another when another disk, or none, is mounted there."""
+    try:
+        facts = os.stat(root / VOLUME_FILE)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from datetime import timedelta
 
 import pytest
 
 from retention import scrub as scrub_module
+from retention.footage.sweep import sweep
 from retention.footage.volume import open_volume
 from retention.footage.volumes import Volumes
 from retention.scrub import Scrub
 from retention.store import scrubs
-from retention.store.alarms import open_alarms
+from retention.store.alarms import Alarm, open_alarms, raise_alarm
 from retention.store.log import all_records
 
 RATE = 10_000_000
@@ -223,3 +225,67 @@ def test_segments_sealed_during_a_round_wait_for_the_next(
 def test_node_without_footage_says_nothing(scrub, store, clock):
     run(scrub, clock)
     assert said(store, "footage.scrubbed") == []
+
+
+def test_alarm_of_a_disk_that_is_away_is_not_over(store, camera, clock, tmp_path):
+    roots = {"main": tmp_path / "footage", "b": tmp_path / "b"}
+    roots["b"].mkdir()
+    volumes = Volumes(store, roots, ("main",))
+    volumes.open()
+    camera.record()
+    with store.write() as connection:
+        raise_alarm(store, connection, Alarm.SCRUB_BROKEN, "b", "broken", 0)
+    roots["b"].rename(tmp_path / "in-the-drawer")
+    scrub = Scrub(store, volumes, RATE)
+    run(scrub, clock)
+    assert len(said(store, "footage.scrubbed")) == 1
+    assert alarms(store) == [("SCRUB_BROKEN", "b")]
+    (tmp_path / "in-the-drawer").rename(roots["b"])
+    clock.advance(timedelta(days=1))
+    run(scrub, clock)
+    assert alarms(store) == []
+    scrub.close()
+
+
+def test_disk_pulled_out_as_a_file_is_opened_is_no_lost_footage(
+    scrub, store, clock, films, root, monkeypatch
+):
+    real = os.open
+
+    def pull(path, flags: int, *rest: int, **named: int) -> int:
+        if path == films[0]:
+            root.rename(root.with_name("in-the-drawer"))
+        return real(path, flags, *rest, **named)
+
+    monkeypatch.setattr(os, "open", pull)
+    run(scrub, clock)
+    assert incidents(store) == set()
+
+
+def test_folder_that_is_gone_is_one_incident_as_in_the_sweep(scrub, store, clock, films, root):
+    shutil.rmtree(films[0].parent)
+    run(scrub, clock)
+    first = min(str(path.relative_to(root)) for path in films)
+    assert incidents(store) == {("FOOTAGE_MISSING", first)}
+    assert said(store, "footage.scrubbed")[0]["broken"] == 3
+    assert sweep(store, root, lambda: None) == 0
+
+
+def test_many_lost_files_take_of_the_budget_and_let_the_process_beat(
+    store, volumes, clock, films, monkeypatch
+):
+    for path in films:
+        path.unlink()
+    slow = Scrub(store, volumes, 100_000)
+    beats = 0
+
+    def beat() -> None:
+        nonlocal beats
+        beats += 1
+
+    clock.advance(timedelta(seconds=1))
+    slow.step(beat)
+    assert (len(incidents(store)), beats) == (1, 1)
+    run(slow, clock)
+    assert len(incidents(store)) == 3
+    slow.close()
