@@ -17,7 +17,7 @@ import structlog
 from edge.config import EdgeConfig
 from edge.room import forecast_now
 from retention.capacity import Forecast, levels
-from retention.footage.volume import Condition, Volume
+from retention.footage.volume import Volume
 from retention.footage.volumes import VolumeMissing, Volumes
 from retention.policy import owed_until
 from retention.records.clock import from_micros, to_micros
@@ -44,6 +44,8 @@ class CapacityWatch:
     def __init__(self, config: EdgeConfig, store: NodeStore, volumes: Volumes) -> None:
         self._config, self._store, self._volumes = config, store, volumes
         self._look_at_ns = self._forecast_at_ns = 0
+        self._judged = 0
+        """The last incident that was looked at: many break no floor, and need no second look."""
 
     def step(self) -> None:
         """Do what is due."""
@@ -58,18 +60,20 @@ class CapacityWatch:
     def look(self) -> None:
         """Keep the reserve, and tell of volumes, full disks and lost footage."""
         held = self._keep_reserve()
+        self._take_fresh()
         found = self._volumes.look()
         with self._store.read() as connection:
             gaps = breaches.untold_gaps(connection)
-            lost = breaches.untold_incidents(connection)
+            lost = breaches.untold_incidents(connection, self._judged)
             full = not held or footage.any_gap_open(connection, "disk_full")
         self._tell(Alarm.DISK_FULL, ROOM, full, "空间已满，录像中断 / no room, recording stops")
         for volume in found:
             self._tell_volume(volume)
         for gap in gaps:
             self._tell_gap(gap)
-        for cause, subject in lost:
+        for number, cause, subject in lost:
             self._tell_lost(cause, subject)
+            self._judged = number
 
     def look_ahead(self) -> None:
         """Make the forecast and tell what it means."""
@@ -96,6 +100,13 @@ class CapacityWatch:
             log.error("reserve_not_kept", reason=str(exc))
             return True
 
+    def _take_fresh(self) -> None:
+        """A disk that was mounted late is taken without waiting for a recorder to begin again."""
+        try:
+            self._volumes.open()
+        except OSError as exc:
+            log.error("volume_not_taken", reason=str(exc))
+
     # -- one thing each ---------------------------------------------------------------------------
 
     def _tell_forecast(
@@ -117,7 +128,7 @@ class CapacityWatch:
         breaches.say(self._store, connection, said, told(found))
 
     def _tell_volume(self, volume: Volume) -> None:
-        trouble = not volume.writable and volume.condition is not Condition.FRESH
+        trouble = not volume.writable
         subject, now = volume.name, self._now_us()
         with self._store.read() as connection:
             known = breaches.announced(connection, "volume_missing", subject)
@@ -154,14 +165,16 @@ class CapacityWatch:
 
     def _tell_lost(self, cause: Cause, subject: str) -> None:
         rows = self._rows_of(subject)
-        now = self._store.clock.now()
         if not rows:
             return
-        with self._store.write() as connection:
+        with self._store.read() as connection:
             promised = policies.adopted(connection)
-            ended_at = from_micros(max(row.ended_at for row in rows))
-            if owed_until("footage", ended_at, promised) < now:
-                return  # It could have been disposed of: no floor is broken.
+            if breaches.recorded(connection, cause, subject) is not None:
+                return  # By another incident of the same file.
+        ended_at = from_micros(max(row.ended_at for row in rows))
+        if owed_until("footage", ended_at, promised) < self._store.clock.now():
+            return  # It could have been disposed of: no floor is broken.
+        with self._store.write() as connection:
             said = BreachRow(
                 self._store.ids.new(),
                 "recorded",
@@ -179,17 +192,19 @@ class CapacityWatch:
         gone, which is named by its first file."""
         volume, _, path = subject.rpartition(":")
         volume = volume or MAIN_VOLUME
+        folder = path.rpartition("/")[0]
         with self._store.read() as connection:
             row = footage.segment_at(connection, path)
-            folder = path.rpartition("/")[0]
-            others = footage.segments_in_folder(connection, folder, volume)
         if row is None:
             return ()
         try:
-            gone = not (self._volumes.root(volume) / folder).is_dir()
+            if (self._volumes.root(volume) / folder).is_dir():
+                return (row,)
         except VolumeMissing:
-            gone = False
-        return [others[name] for name in sorted(others)] if gone else [row]
+            return (row,)
+        with self._store.read() as connection:
+            others = footage.segments_in_folder(connection, folder, volume)
+        return [others[name] for name in sorted(others)]
 
     def _tell(self, alarm: Alarm, subject: str, wrong: bool, detail: str) -> None:
         with self._store.read() as connection:

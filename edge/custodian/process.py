@@ -24,6 +24,7 @@ from edge.process import ProcessContext
 from edge.processes import recorder_lock
 from edge.recorder.places import Places
 from retention.durable import FileLock
+from retention.footage.layout import FootageError
 from retention.footage.sweep import sweep
 from retention.footage.volumes import Volumes
 from retention.records.clock import to_micros
@@ -102,9 +103,16 @@ class Custodian:
         if not reachable:
             raise self._volumes.nowhere()
         self._recover_retired(context)
+        failed: Exception | None = None
         for volume in reachable:
-            new = sweep(self._store, volume.root, context.beat, volume.name)
-            log.info("footage_swept", volume=volume.name, new_incidents=new)
+            try:
+                new = sweep(self._store, volume.root, context.beat, volume.name)
+            except (OSError, FootageError) as exc:  # A broken disk hides nothing on the others.
+                failed = exc
+            else:
+                log.info("footage_swept", volume=volume.name, new_incidents=new)
+        if failed is not None:
+            raise failed
 
     def _recover_retired(self, context: ProcessContext) -> None:
         """Do for a camera that was taken out of the configuration what its recorder would do."""

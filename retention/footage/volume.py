@@ -8,7 +8,6 @@ because a fresh database knew none of the files).
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import tempfile
@@ -30,6 +29,7 @@ from retention.store import volumes as rows
 from retention.store.database import NodeStore
 from retention.store.footage import MAIN_VOLUME
 
+MOST_IDENTITY_BYTES = 64 * 1024
 PROBE_BYTES = 4 * 1024 * 1024
 """A few GOPs of a usual camera."""
 LOST_AND_FOUND = "lost+found"
@@ -242,11 +242,11 @@ def prove_writable(folder: Path) -> None:
 def read_volume(path: Path) -> VolumeIdentity:
     """Read an identity file. Raises VolumeRefused, OSError."""
     try:
-        return VolumeIdentity.model_validate(json.loads(path.read_bytes()))
+        with path.open("rb") as file:
+            raw = file.read(MOST_IDENTITY_BYTES)
+        return VolumeIdentity.model_validate_json(raw)
     except ValidationError as exc:
         raise VolumeRefused(f"{path}: {first_error(exc)}") from exc
-    except ValueError as exc:
-        raise VolumeRefused(f"{path}: not JSON: {exc}") from exc
 
 
 def _name(root: Path, path: Path, store: NodeStore) -> None:

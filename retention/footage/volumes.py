@@ -70,15 +70,25 @@ class Volumes:
         return tuple(self._roots)
 
     def open(self) -> list[Volume]:
-        """Take what is fresh, and say what every volume is. Raises OSError, StoreUnavailable."""
-        owner = owner_of(self._store)
-        return [self._open(name, owner) for name in self._roots]
+        """Take what is fresh, and say what every volume is. A disk that cannot be taken keeps
+        footage from no other: raises its OSError only when none can be reached; StoreUnavailable.
+        """
+        owner, refused = owner_of(self._store), None
+        found: list[Volume] = []
+        for name, root in self._roots.items():
+            try:
+                found.append(self._open(name, owner))
+            except OSError as exc:
+                detail, refused = f"{root}: {exc.strerror}", exc
+                found.append(Volume(name, root, Condition.UNREADABLE, detail))
+        if refused is not None and not any(volume.reachable for volume in found):
+            raise refused
+        return found
 
     def look(self) -> list[Volume]:
-        """Say what every volume is, those too that the index knows and nobody configured."""
+        """Say what every volume is, those too that hold footage and nobody configured."""
         owner = owner_of(self._store)
-        known = owner.known.keys() | owner.with_footage
-        gone = sorted(known - self._roots.keys())
+        gone = sorted(owner.with_footage - self._roots.keys())
         return [self._look(name, owner) for name in self._roots] + [
             Volume(name, Path(), Condition.MISSING, f"{name}: is not in the configuration any more")
             for name in gone

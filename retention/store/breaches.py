@@ -108,18 +108,22 @@ def untold_gaps(connection: sqlite3.Connection) -> list[FullGap]:
     ]
 
 
-def untold_incidents(connection: sqlite3.Connection) -> list[tuple[Cause, str]]:
-    """Return the incidents of footage that is lost, changed or cannot be read, of which no breach
-    tells, by file; each file once for each cause."""
+def untold_incidents(
+    connection: sqlite3.Connection, after: int = 0, limit: int = 100
+) -> list[tuple[int, Cause, str]]:
+    """Return incidents of footage that is lost, changed or cannot be read, of which no breach
+    tells, in the order they were found: number, cause, file. `after` is a number."""
     rows = connection.execute(
-        "SELECT DISTINCT CASE incident WHEN 'FOOTAGE_CHANGED' THEN 'footage_changed'"
-        " ELSE 'footage_missing' END AS cause, subject FROM incidents WHERE incident IN"
+        "SELECT rowid, CASE incident WHEN 'FOOTAGE_CHANGED' THEN 'footage_changed'"
+        " ELSE 'footage_missing' END AS cause, subject FROM incidents WHERE rowid > ?"
+        " AND incident IN"
         " ('FOOTAGE_MISSING', 'FOOTAGE_CHANGED', 'UNREADABLE_FILE') AND NOT EXISTS (SELECT 1 FROM"
         " breaches WHERE breaches.subject = incidents.subject AND breaches.cause ="
         " CASE incident WHEN 'FOOTAGE_CHANGED' THEN 'footage_changed' ELSE 'footage_missing' END)"
-        " ORDER BY found_at, subject"
+        " ORDER BY rowid LIMIT ?",
+        (after, limit),
     )
-    return [(cast(Cause, row[0]), row[1]) for row in rows]
+    return [(row[0], cast(Cause, row[1]), row[2]) for row in rows]
 
 
 def _latest(

@@ -192,6 +192,7 @@ MIGRATIONS: tuple[str, ...] = (
         id TEXT PRIMARY KEY, stage TEXT NOT NULL, camera TEXT, cause TEXT NOT NULL,
         subject TEXT NOT NULL, started_at INTEGER NOT NULL, ended_at INTEGER
     ) STRICT;
+    CREATE INDEX breaches_subject ON breaches (subject, cause);
     CREATE TABLE openings (
         effective_from INTEGER PRIMARY KEY, hours TEXT NOT NULL
     ) STRICT;

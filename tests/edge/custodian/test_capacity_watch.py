@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from edge.config import (
 from edge.custodian import capacity as module
 from edge.custodian.capacity import CapacityWatch
 from edge.room import RoomWatch
+from retention.footage import volume as volume_module
 from retention.footage.volumes import Volumes
 from retention.records.clock import ManualClock, to_micros, to_text
 from retention.records.payloads import GapCause, RunStarted, SceneRole, SegmentSealed
@@ -217,6 +219,30 @@ def test_reserve_that_a_broken_disk_refuses_stops_nothing_else(watch, store, con
     assert alarms(store) == {("VOLUME_MISSING", "b")}
 
 
+def test_disk_that_is_mounted_late_is_taken_and_one_that_cannot_be_is_an_alarm(
+    config, store, monkeypatch
+):
+    watch = CapacityWatch(config, store, config.volumes(store))
+    root = config.volume_roots["b"]
+    root.rmdir()
+    watch.look()
+    assert alarms(store) == {("VOLUME_MISSING", "b")}
+    root.mkdir()
+    real = volume_module.write_durably
+
+    def refuse(path: Path, content: bytes) -> None:
+        if path.parent == root:
+            raise OSError(errno.EIO, "Input/output error")
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(volume_module, "write_durably", refuse)
+        watch.look()
+        assert alarms(store) == {("VOLUME_MISSING", "b")}
+    watch.look()
+    assert alarms(store) == set()
+
+
 # -- what was lost --------------------------------------------------------------------------------
 
 
@@ -296,6 +322,32 @@ def test_stray_file_is_an_incident_and_no_breach(watch, store):
         footage.add_incident(store, connection, "UNEXPLAINED_FILE", "a:stray", "?")
     watch.look()
     assert told(store) == []
+
+
+def test_incidents_that_break_no_floor_are_judged_once(watch, store, monkeypatch):
+    asked: list[str] = []
+    real = CapacityWatch._rows_of
+    monkeypatch.setattr(
+        CapacityWatch, "_rows_of", lambda self, one: (asked.append(one), real(self, one))[1]
+    )
+    with store.write() as connection:
+        for number in range(150):
+            footage.add_incident(store, connection, "UNREADABLE_FILE", f"a:x/{number}", "?")
+    for _ in range(4):
+        watch.look()
+    assert len(asked) == len(set(asked)) == 150
+    assert told(store) == []
+
+
+def test_file_that_is_unreadable_and_then_gone_is_one_breach(watch, store, clock, config):
+    seal(store, clock, GB, "b")
+    with store.read() as connection:
+        (row,) = footage.all_segments(connection)
+    with store.write() as connection:
+        for incident in ("UNREADABLE_FILE", "FOOTAGE_MISSING"):
+            footage.add_incident(store, connection, incident, f"b:{row.path}", "lost")
+    watch.look()
+    assert told(store) == [("recorded", "footage_missing")]
 
 
 # -- the room as pages are told -------------------------------------------------------------------

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from retention.footage import volume as volume_module
-from retention.footage.layout import SegmentIdentity
+from retention.footage.layout import FootageError, SegmentIdentity
 from retention.footage.recovery import recover
 from retention.footage.sink import SegmentSink, seal
 from retention.footage.sweep import sweep
@@ -133,6 +133,32 @@ def test_one_disk_under_two_names_is_taken_once_and_the_other_name_is_refused(st
         Condition.MOUNTED, Condition.SWAPPED, Condition.MOUNTED,
     ]  # fmt: skip
     assert {one.name for one in volumes.writable()} == {"a", "b"}
+
+
+def test_disk_that_cannot_be_named_keeps_footage_from_no_other(store, disks, monkeypatch):
+    real = volume_module.write_durably
+
+    def refuse(path: Path, content: bytes) -> None:
+        if path.parent == disks["a"]:
+            raise OSError(errno.EROFS, "Read-only file system")
+        real(path, content)
+
+    monkeypatch.setattr(volume_module, "write_durably", refuse)
+    volumes = Volumes(store, disks)
+    assert [one.condition for one in volumes.open()] == [Condition.UNREADABLE, Condition.MOUNTED]
+    assert volumes.for_writing().name == "b"
+    with pytest.raises(OSError, match="Read-only"):
+        Volumes(store, {"a": disks["a"]}).open()
+
+
+def test_name_that_holds_no_footage_any_more_may_leave_the_configuration(store, volumes, disks):
+    assert conditions(Volumes(store, {"b": disks["b"]})) == {"b": Condition.MOUNTED}
+
+
+@pytest.mark.parametrize("content", [b"[" * 60_000, b"", b"\xff", b"{}" + b" " * 70_000, b"null"])
+def test_odd_identity_file_is_refused(volumes, disks, content):
+    (disks["a"] / "volume.json").write_bytes(content)
+    assert conditions(volumes) == {"a": Condition.UNREADABLE, "b": Condition.MOUNTED}
 
 
 # -- wrong disks ----------------------------------------------------------------------------------
@@ -298,6 +324,20 @@ def test_sweep_and_recovery_look_at_their_own_volume_only(store, volumes, disks,
         said = footage.incident_subjects(connection)
     assert said == {f"b:{lost}", "b:stray"}
     assert (disks["a"] / kept).exists()
+
+
+def test_disk_pulled_out_in_a_sweep_is_no_lost_footage(store, volumes, disks, camera):
+    film(camera, volumes.for_writing("a"))
+    drawer = disks["a"].with_name("in-the-drawer")
+
+    def pull() -> None:
+        if disks["a"].exists():
+            disks["a"].rename(drawer)
+
+    with pytest.raises(FootageError, match="changed while"):
+        sweep(store, disks["a"], pull, "a")
+    with store.read() as connection:
+        assert footage.incident_subjects(connection) == set()
 
 
 def test_crash_on_one_volume_is_recovered_there(store, volumes, disks, camera):
