@@ -77,8 +77,8 @@ class Reserve:
     def _allocate(self, size: int) -> None:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.ftruncate(descriptor, size)
-            if size:
+            os.ftruncate(descriptor, 0)
+            if size:  # Its length grows as room is given to it: a crash leaves no hollow reserve.
                 os.posix_fallocate(descriptor, 0, size)
             os.fsync(descriptor)
         except OSError:

@@ -39,6 +39,19 @@ def test_it_takes_up_its_room_and_gives_it_back(reserve):
     assert not reserve.give_up()
 
 
+def test_crash_while_it_is_made_leaves_no_hollow_reserve(reserve, monkeypatch):
+    def die(descriptor: int, offset: int, length: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", die)
+        with pytest.raises(KeyboardInterrupt):
+            reserve.keep()
+    assert not reserve.held
+    assert reserve.keep()
+    assert reserve.path.stat().st_blocks * 512 >= reserve.bytes
+
+
 def test_it_is_made_again_only_when_there_is_room_to_go_on(reserve, monkeypatch):
     reserve.keep()
     reserve.give_up()
