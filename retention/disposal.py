@@ -24,19 +24,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from retention.due import footage_ranges
 from retention.durable import fsync_directory
-from retention.footage.boxes import read_body, top_level
-from retention.footage.layout import (
-    MAX_IDENTITY_BYTES,
-    FootageError,
-    SegmentIdentity,
-    identity_from_box,
-    on_volume,
-    shown,
-)
+from retention.footage.layout import FootageError, on_volume, shown
+from retention.footage.sameness import NotAsSealed, look_at
 from retention.footage.sink import DirectorySyncFailed
-from retention.policy import Dispose, Disposition, HeldScope, Keep, KeepReason, due_ranges
-from retention.records.clock import ClockState, to_micros
+from retention.policy import Dispose, Disposition, Keep, KeepReason
+from retention.records.clock import ClockState
 from retention.standing import Standing, await_standing, item_of, judge_again
 from retention.store import disposal as rows_of
 from retention.store.database import NodeStore
@@ -123,7 +117,7 @@ class _Pass:
         with self._store.read() as connection:
             cameras = rows_of.cameras(connection) if reachable else []
         for camera in cameras:
-            for after, until in _ranges(standing, camera):
+            for after, until in footage_ranges(standing, camera):
                 for batch in self._between(standing, camera, reachable, after, until):
                     left = self._limit - self.done.segments
                     self.done.more = len(batch) > left
@@ -246,11 +240,11 @@ class _Pass:
         try:
             size = os.lstat(path).st_size
             if size != row.bytes:
-                raise _NotAsSealed(f"{size} bytes, sealed with {row.bytes}")
+                raise NotAsSealed(f"{size} bytes, sealed with {row.bytes}")
             os.unlink(path)
         except FileNotFoundError:
             return True  # A crash after the unlink, before the record.
-        except _NotAsSealed as exc:
+        except NotAsSealed as exc:
             incident, detail = "FOOTAGE_CHANGED", str(exc)
         except OSError as exc:
             incident, detail = "UNREADABLE_FILE", f"cannot be removed: {exc.strerror}"
@@ -269,11 +263,11 @@ class _Pass:
             if rows_of.has_incident(connection, "FOOTAGE_CHANGED", _subject(row)):
                 return False
         try:
-            _look_at(row, path)
+            look_at(row, path)
             return True
         except FileNotFoundError:
             incident, detail = "FOOTAGE_MISSING", f"segment {row.id} has no file"
-        except _NotAsSealed as exc:
+        except NotAsSealed as exc:
             incident, detail = "FOOTAGE_CHANGED", str(exc)
         except OSError as exc:
             incident, detail = "UNREADABLE_FILE", str(exc.strerror)
@@ -307,58 +301,8 @@ class _Pass:
                     _remove_if_empty(path.parent)
 
 
-class _NotAsSealed(Exception):
-    """A file that is not the one that was sealed."""
-
-
-def _ranges(standing: Standing, camera: str) -> list[tuple[int, int]]:
-    """Return where due segments of a camera may have ended, without what is held over all of it."""
-    found = [
-        (to_micros(after), to_micros(until))
-        for after, until in due_ranges("footage", standing.policies, standing.now)
-    ]
-    for span in (span for hold in standing.holds for span in _spans(hold, camera)):
-        found = [part for whole in found for part in _without(whole, span)]
-    return found
-
-
-def _spans(hold: HeldScope, camera: str) -> Iterator[tuple[int, int]]:
-    for span in hold.spans:
-        if not span.cameras or camera in span.cameras:
-            yield to_micros(span.started_at), to_micros(span.ended_at)
-
-
-def _without(whole: tuple[int, int], held: tuple[int, int]) -> list[tuple[int, int]]:
-    """Cut what ended inside a held span out of (after, until]."""
-    after, until = whole
-    start, end = held
-    parts = [(after, min(until, start)), (max(after, end), until)]
-    return [part for part in parts if part[0] < part[1]]
-
-
 def _subject(row: SegmentRow) -> str:
     return shown(on_volume(row.volume, row.path))
-
-
-def _look_at(row: SegmentRow, path: Path) -> None:
-    """Raises _NotAsSealed, FileNotFoundError, OSError."""
-    size = os.lstat(path).st_size
-    if size != row.bytes:
-        raise _NotAsSealed(f"{size} bytes, sealed with {row.bytes}")
-    identity = _identity_in(path)
-    if identity is None or identity.segment != row.id:
-        raise _NotAsSealed(f"the identity inside is {identity and identity.segment}")
-
-
-def _identity_in(path: Path) -> SegmentIdentity | None:
-    """Return the identity that a segment file carries before its footage."""
-    with path.open("rb") as file:
-        for box in top_level(file, os.fstat(file.fileno()).st_size):
-            if box.kind == b"uuid" and box.size <= MAX_IDENTITY_BYTES:
-                return identity_from_box(read_body(file, box))
-            if box.kind == b"moof":
-                break
-    return None
 
 
 def _sync(folders: set[Path]) -> None:
