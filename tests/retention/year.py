@@ -8,6 +8,7 @@ Work is counted in steps of SQLite's virtual machine, which no other work on thi
 from __future__ import annotations
 
 import re
+import sqlite3
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -93,7 +94,7 @@ class Year:
         self.connection.set_progress_handler(self._step, STEPS_AT_ONCE)
 
     @property
-    def connection(self):  # type: ignore[no-untyped-def]
+    def connection(self) -> sqlite3.Connection:
         return self.store._connection
 
     def close(self) -> None:
