@@ -28,13 +28,13 @@ class Room:
 
 def forecast_now(config: EdgeConfig, store: NodeStore, volumes: Volumes) -> Outlook:
     """Make the forecast for the cameras that are configured. Raises OSError, StoreUnavailable."""
-    free = volumes.room_bytes()
+    room = volumes.room()
     cameras = {
         camera.id: camera.encode_bits_per_second if camera.url.startswith("v4l2:") else None
         for camera in config.cameras
     }
     with store.read() as connection:
-        return look_ahead(connection, cameras, free, store.clock.now())
+        return look_ahead(connection, cameras, room, store.clock.now())
 
 
 class RoomWatch:

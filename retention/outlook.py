@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from retention.capacity import HORIZON_DAYS, Forecast, Frozen, Rate, Rates, forecast, goes_on, rates
+from retention.footage.volumes import FreeSpace
 from retention.policy import AdoptedPolicy, owed_until
 from retention.records.clock import from_micros, from_text
 from retention.records.keeping import Hold
@@ -53,7 +54,7 @@ def assumed(bits_per_second: int | None) -> Rate:
 def look_ahead(
     connection: sqlite3.Connection,
     cameras: Mapping[str, int | None],
-    free_bytes: int,
+    room: FreeSpace,
     now: datetime,
 ) -> Outlook:
     """Return how long the room lasts for these cameras, each with its configured bits a second
@@ -81,8 +82,8 @@ def look_ahead(
         forecast(
             today=now.date(),
             rate=found.total,
-            free_bytes=free_bytes,
-            held=_held(days, since),
+            free_bytes=room.free_bytes,
+            held=_held(days, since, intake.held_on(connection, room.closed)),
             owed=owed,
             frozen=on_hold(holds.standing(connection)),
             horizon_days=_horizon(owed(now) - now),
@@ -93,14 +94,14 @@ def look_ahead(
     )
 
 
-def without_rows(cameras: Mapping[str, int | None], free_bytes: int, now: datetime) -> Outlook:
+def without_rows(cameras: Mapping[str, int | None], room: FreeSpace, now: datetime) -> Outlook:
     """Return the outlook of a node that never ran: assumed rates, nothing held."""
     single = {camera: assumed(bits) for camera, bits in cameras.items()}
     total = Rate(sum(rate.bytes_per_day for rate in single.values()), "assumed")
     found = forecast(
         today=now.date(),
         rate=total,
-        free_bytes=free_bytes,
+        free_bytes=room.free_bytes,
         held={},
         owed=lambda ended_at: owed_until("footage", ended_at, ()),
     )
@@ -143,13 +144,16 @@ def _days_between(since: datetime | None, now: datetime) -> int:
     return 0 if since is None else max(0, (now - since) // timedelta(days=1))
 
 
-def _held(days: Sequence[DayIntake], since: Mapping[str, datetime | None]) -> dict[date, int]:
+def _held(
+    days: Sequence[DayIntake], since: Mapping[str, datetime | None], closed: Mapping[date, int]
+) -> dict[date, int]:
+    """Return what is held of each day, but for what makes no room when it goes."""
     found: dict[date, int] = {}
     for one in days:
         oldest = since[one.camera]
         if oldest is not None and one.day >= oldest.date():
             found[one.day] = found.get(one.day, 0) + one.bytes
-    return found
+    return {day: max(0, size - closed.get(day, 0)) for day, size in found.items()}
 
 
 def _held_since(

@@ -14,8 +14,8 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from retention.capacity import Basis, Rate
-from retention.footage.volume import Condition, Owner, Volume, look_at
-from retention.footage.volumes import room_by_device
+from retention.footage.volume import Condition, Owner, Volume, look_at, not_configured
+from retention.footage.volumes import room_by_device, room_on
 from retention.nodefile import NodeFile
 from retention.outlook import CameraKept, Outlook, look_ahead, without_rows
 from retention.records.clock import to_text
@@ -71,7 +71,7 @@ def gather(node: NodeFile, now: datetime) -> Plan:
     if not node.database.exists():
         owner = Owner(node.node.node, "", {}, frozenset())
         found = _look(node, owner)
-        return _plan(now, without_rows(cameras, _free(found), now), found)
+        return _plan(now, without_rows(cameras, room_on(found), now), found)
     connection = open_read_only(node.database)
     try:
         owner = Owner(
@@ -81,7 +81,7 @@ def gather(node: NodeFile, now: datetime) -> Plan:
             rows.with_footage(connection),
         )
         found = _look(node, owner)
-        return _plan(now, look_ahead(connection, cameras, _free(found), now), found)
+        return _plan(now, look_ahead(connection, cameras, room_on(found), now), found)
     finally:
         connection.close()
 
@@ -92,11 +92,11 @@ def is_too_old(exc: sqlite3.Error) -> bool:
 
 
 def _look(node: NodeFile, owner: Owner) -> tuple[Volume, ...]:
-    return tuple(look_at(name, root, owner) for name, root in node.volume_roots.items())
-
-
-def _free(volumes: tuple[Volume, ...]) -> int:
-    return sum(room_by_device(volumes).values())
+    named = bool(node.recording.volumes)
+    gone = sorted(owner.with_footage - node.volume_roots.keys())
+    return tuple(
+        look_at(name, root, owner, must_exist=named) for name, root in node.volume_roots.items()
+    ) + tuple(not_configured(name) for name in gone)
 
 
 def _plan(now: datetime, outlook: Outlook, volumes: tuple[Volume, ...]) -> Plan:

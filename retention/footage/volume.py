@@ -102,12 +102,22 @@ class Volume:
         return os.stat(self.root).st_dev
 
 
-def look_at(name: str, root: Path, owner: Owner) -> Volume:
-    """Say what a folder is. Reads only; never raises OSError."""
+def look_at(name: str, root: Path, owner: Owner, *, must_exist: bool = False) -> Volume:
+    """Say what a folder is; `must_exist` when it is somebody's mounted disk and not made by us.
+    Reads only; never raises OSError."""
     try:
-        return _look_at(name, root, owner)
+        found = _look_at(name, root, owner)
+        if must_exist and found.condition is Condition.FRESH and not root.is_dir():
+            return Volume(name, root, Condition.MISSING, f"{root}: no such folder")
+        return found
     except OSError as exc:
         return Volume(name, root, Condition.UNREADABLE, f"{root}: {exc.strerror}")
+
+
+def not_configured(name: str) -> Volume:
+    """Return a volume that holds footage and left the configuration."""
+    detail = f"{name}: is not in the configuration any more"
+    return Volume(name, Path(), Condition.MISSING, detail)
 
 
 def _look_at(name: str, root: Path, owner: Owner) -> Volume:

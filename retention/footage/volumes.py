@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -22,6 +23,7 @@ from retention.footage.volume import (
     Volume,
     VolumeRefused,
     look_at,
+    not_configured,
     open_volume,
     owner_of,
 )
@@ -90,8 +92,7 @@ class Volumes:
         owner = owner_of(self._store)
         gone = sorted(owner.with_footage - self._roots.keys())
         return [self._look(name, owner) for name in self._roots] + [
-            Volume(name, Path(), Condition.MISSING, f"{name}: is not in the configuration any more")
-            for name in gone
+            not_configured(name) for name in gone
         ]
 
     def mounted(self) -> list[Volume]:
@@ -150,9 +151,9 @@ class Volumes:
         """Return where a segment's file lies. Raises VolumeMissing."""
         return self.root(row.volume) / row.path
 
-    def room_bytes(self) -> int:
-        """Return what may still be written, each file system once. Raises StoreUnavailable."""
-        return sum(room_by_device(self.look()).values())
+    def room(self) -> FreeSpace:
+        """Return the room of this node. Raises StoreUnavailable."""
+        return room_on(self.look())
 
     def _open(self, name: str, owner: Owner) -> Volume:
         found = self._look(name, owner)
@@ -169,22 +170,37 @@ class Volumes:
         if seen is not None and kept is not None and kept[0] == seen:
             return kept[1]
         owner = owner or owner_of(self._store)
-        found = look_at(name, root, owner)
+        found = look_at(name, root, owner, must_exist=name not in self._made_by_us)
         if seen is not None and found.reachable and name in owner.known:
             self._looked[name] = (seen, found)
-        if found.condition is Condition.FRESH and not self._may_be_made(name):
-            return Volume(name, root, Condition.MISSING, f"{root}: no such folder")
         return found
 
-    def _may_be_made(self, name: str) -> bool:
-        return name in self._made_by_us or self._roots[name].is_dir()
+
+@dataclass(frozen=True, slots=True)
+class FreeSpace:
+    """Bytes that may still be written, each file system once, and the volumes on which nothing
+    can be: what goes there makes no room."""
+
+    free_bytes: int
+    closed: frozenset[str] = frozenset()
+
+
+def room_on(volumes: Iterable[Volume]) -> FreeSpace:
+    """Return what these volumes will take."""
+    found = list(volumes)
+    closed = {one.name for one in found if not _takes_footage(one)}
+    return FreeSpace(sum(room_by_device(found).values()), frozenset(closed))
+
+
+def _takes_footage(volume: Volume) -> bool:
+    return volume.writable or volume.condition is Condition.FRESH
 
 
 def room_by_device(volumes: Iterable[Volume]) -> dict[int, int]:
     """Return the free bytes of every file system that takes footage, or will."""
     rooms: dict[int, int] = {}
     for volume in volumes:
-        if volume.writable or volume.condition is Condition.FRESH:
+        if _takes_footage(volume):
             place = next(one for one in (volume.root, *volume.root.parents) if one.exists())
             with contextlib.suppress(OSError):  # Pulled out since it was looked at: no room.
                 facts = os.statvfs(place)

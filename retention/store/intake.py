@@ -7,6 +7,7 @@ segments themselves are long disposed of.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -45,3 +46,18 @@ def by_day(connection: sqlite3.Connection) -> list[DayIntake]:
         "SELECT camera, day, bytes, covered_ms FROM intake ORDER BY day, camera"
     )
     return [DayIntake(row[0], date.fromisoformat(row[1]), row[2], row[3]) for row in rows]
+
+
+def held_on(connection: sqlite3.Connection, volumes: Collection[str]) -> dict[date, int]:
+    """Return the bytes that lie on these volumes, by day. Reads every row of theirs."""
+    found: dict[date, int] = {}
+    for volume in volumes:
+        rows = connection.execute(
+            "SELECT date(started_at / 1000000, 'unixepoch') AS day, sum(bytes) FROM segments"
+            " WHERE volume = ? GROUP BY day",
+            (volume,),
+        )
+        for day, size in rows:
+            on = date.fromisoformat(day)
+            found[on] = found.get(on, 0) + size
+    return found

@@ -13,8 +13,9 @@ import pytest
 
 from retention import cli
 from retention.footage import volumes as volumes_module
-from retention.footage.volume import open_volume
-from retention.nodefile import NodeFile, load_node_file
+from retention.footage.volume import Condition, open_volume
+from retention.footage.volumes import FreeSpace
+from retention.nodefile import NodeFile, RecordingPart, VolumePart, load_node_file
 from retention.outlook import look_ahead
 from retention.plan import gather, lines, to_json
 from retention.plan_picture import picture
@@ -259,7 +260,7 @@ def test_looking_costs_the_same_however_many_segments_there_are(node, recorded):
         def steps() -> int:
             cost["steps"] = 0
             connection.set_progress_handler(count, 100)
-            look_ahead(connection, {"till": None, "shelf": None}, 0, NOW)
+            look_ahead(connection, {"till": None, "shelf": None}, FreeSpace(0), NOW)
             connection.set_progress_handler(None, 0)
             return cost["steps"]
 
@@ -272,3 +273,18 @@ def test_looking_costs_the_same_however_many_segments_there_are(node, recorded):
             " n || '-' || path, state, sequence, volume FROM segments JOIN n"
         )
     assert steps() <= before * 1.5 + 5
+
+
+def test_disk_that_is_not_there_has_no_room_and_one_with_footage_is_not_forgotten(
+    recorded, node, free, tmp_path
+):
+    away = VolumePart(name="a", path=tmp_path / "not-mounted")
+    plan = gather(node.model_copy(update={"recording": RecordingPart(volumes=(away,))}), NOW)
+    assert {one.name: one.condition for one in plan.volumes} == {
+        "a": Condition.MISSING,
+        "main": Condition.MISSING,
+    }
+    assert plan.room == (None, None)
+    assert plan.outlook.forecast.free_bytes == 0
+    assert not plan.meets_floor
+    assert len([one for one in to_json(plan)["advice"] if "writable" in one["en"]]) == 2

@@ -20,7 +20,7 @@ from pathlib import Path
 from retention.disposal import Disposed, dispose_due
 from retention.footage.layout import SegmentIdentity
 from retention.footage.sink import fingerprint_of
-from retention.footage.volumes import Volumes
+from retention.footage.volumes import FreeSpace, Volumes
 from retention.outlook import look_ahead
 from retention.records.clock import ManualClock, from_text, to_text
 from retention.records.ids import SeededIds
@@ -201,7 +201,7 @@ class Year:
         if day % FORECAST_EVERY:
             return
         with self._spending(self.forecast), self.store.read() as connection:
-            look_ahead(connection, dict.fromkeys(CAMERAS), 10**13, self.clock.now())
+            look_ahead(connection, dict.fromkeys(CAMERAS), FreeSpace(10**13), self.clock.now())
 
     # -- counting ---------------------------------------------------------------------------------
 

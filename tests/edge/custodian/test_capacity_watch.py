@@ -20,7 +20,7 @@ from edge.custodian import capacity as module
 from edge.custodian.capacity import CapacityWatch
 from edge.room import RoomWatch
 from retention.footage import volume as volume_module
-from retention.footage.volumes import Volumes
+from retention.footage.volumes import FreeSpace, Volumes, room_on
 from retention.records.clock import ManualClock, to_micros, to_text
 from retention.records.payloads import GapCause, RunStarted, SceneRole, SegmentSealed
 from retention.store import breaches, footage
@@ -63,7 +63,7 @@ def watch(config, store, volumes) -> CapacityWatch:
 def room(monkeypatch) -> dict[str, int]:
     """Let there be so much room, whatever this machine's disks have."""
     free = {"bytes": 0}
-    monkeypatch.setattr(Volumes, "room_bytes", lambda _: free["bytes"])
+    monkeypatch.setattr(Volumes, "room", lambda _: FreeSpace(free["bytes"]))
     return free
 
 
@@ -187,6 +187,22 @@ def test_missing_disk_is_alarmed_and_its_footage_announced_until_it_is_back(
     assert told(store) == [("announced", "volume_missing"), ("averted", "volume_missing")]
     with store.read() as connection:
         assert breaches.untold_incidents(connection) == []
+
+
+def test_footage_on_a_disk_that_is_away_makes_no_room_when_it_goes(
+    watch, store, clock, config, monkeypatch
+):
+    monkeypatch.setattr(
+        Volumes, "room", lambda self: FreeSpace(363 * GB, room_on(self.look()).closed)
+    )
+    for _ in range(5):
+        seal(store, clock, GB, "b")
+        clock.advance(DAY)
+    watch.look_ahead()
+    assert alarms(store) == set()
+    config.volume_roots["b"].rename(config.volume_roots["b"].with_name("in-the-drawer"))
+    watch.look_ahead()
+    assert alarms(store) == {("FLOOR_AT_RISK", "room")}
 
 
 def test_missing_disk_without_footage_breaks_no_floor(watch, store, config):

@@ -21,7 +21,7 @@ from edge.terminal.parts import Parts
 from edge.uplink.contact import note_of
 from retention.capacity import HORIZON_DAYS
 from retention.footage.volume import open_volume
-from retention.footage.volumes import Volumes
+from retention.footage.volumes import FreeSpace, Volumes
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import ManualClock, from_text, to_micros
 from retention.records.payloads import GapCause, NodeStopped, SceneRole
@@ -93,7 +93,7 @@ def broken(store: NodeStore, clock: ManualClock, camera: str) -> None:
 
 def free(monkeypatch: pytest.MonkeyPatch, days: float, cameras: int = 2) -> None:
     """Have room for some days of recording."""
-    monkeypatch.setattr(Volumes, "room_bytes", lambda _: int(days * cameras * DAY_BYTES))
+    monkeypatch.setattr(Volumes, "room", lambda _: FreeSpace(int(days * cameras * DAY_BYTES)))
 
 
 # -- what is known --------------------------------------------------------------------------------

@@ -296,7 +296,7 @@ def test_next_segment_goes_where_most_room_is_and_stays_while_it_is_much_the_sam
 
 def test_room_of_one_file_system_counts_once(volumes, disks):
     free = os.statvfs(disks["a"]).f_bavail * os.statvfs(disks["a"]).f_frsize
-    assert abs(volumes.room_bytes() - free) < free // 10
+    assert abs(volumes.room().free_bytes - free) < free // 10
 
 
 def test_database_on_its_reserve_keeps_footage_off_its_disk(store, volumes, monkeypatch):
