@@ -52,7 +52,14 @@ def picture(plan: Plan) -> str:
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         *_axes(scale, ahead.today),
         *_areas(scale, held, capacity),
-        _level(scale, capacity, GREEN, "磁盘容量 / what the disks hold", above=capacity >= need),
+        # Below the line there is no room for its name when the disks hold next to nothing.
+        _level(
+            scale,
+            capacity,
+            GREEN,
+            "磁盘容量 / what the disks hold",
+            above=capacity >= need or scale.y(0) - scale.y(capacity) < 24,
+        ),
         _level(
             scale, need, INK, "期限所需 / what the floor needs", above=need > capacity, dash="7 5"
         ),
