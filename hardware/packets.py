@@ -32,6 +32,7 @@ Transport = Literal["tcp", "udp"]
 # Enough to see the parameter sets and one key picture; FFmpeg would look for five seconds.
 _ANALYSE_MICROSECONDS = 500_000
 _MOST_HELD = 8
+_SILENT = "no answer in time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,11 @@ class PacketSource(Protocol):
 class RtspPackets:
     """An opened camera. Made by ``open_packets``; use from one thread."""
 
-    def __init__(self, url: str, container: InputContainer, stream: VideoStream) -> None:
+    def __init__(
+        self, url: str, container: InputContainer, stream: VideoStream, timeout_seconds: float
+    ) -> None:
         self._url, self._container, self._stream = url, container, stream
+        self._timeout_seconds = timeout_seconds
 
     @property
     def codec_name(self) -> str:
@@ -120,10 +124,20 @@ class RtspPackets:
         self._container.close()
 
     def _received(self) -> Iterator[ReceivedPacket]:
+        """Yield what is read, until nothing comes for the timeout.
+
+        FFmpeg then hands out the picture that its parser still held, as if nothing had happened,
+        and would wait as long once more before it said so.
+        """
+        began = time.monotonic()
         for packet in self._container.demux(self._stream):
             if packet.size == 0:
                 return
+            was_silent = time.monotonic() - began >= self._timeout_seconds
             yield ReceivedPacket(packet, time.monotonic_ns())
+            if was_silent:
+                raise CameraUnavailable(self._url, _SILENT)
+            began = time.monotonic()
 
 
 def _with_first_times(received: Iterator[ReceivedPacket]) -> Iterator[ReceivedPacket]:
@@ -187,7 +201,7 @@ def open_rtsp(
         "allowed_media_types": "video",
     }
     container, stream = open_video(url, options, timeout_seconds)
-    return RtspPackets(url, container, stream)
+    return RtspPackets(url, container, stream, timeout_seconds)
 
 
 def open_video(
@@ -235,5 +249,5 @@ def _video(url: str, container: InputContainer) -> VideoStream:
 def _unavailable(url: str, error: av.error.FFmpegError) -> CameraUnavailable:
     """Translate an FFmpeg error; its own text may hold the whole address, so is not kept."""
     if isinstance(error, (av.error.ExitError, av.error.TimeoutError)):
-        return CameraUnavailable(url, "no answer in time")
+        return CameraUnavailable(url, _SILENT)
     return CameraUnavailable(url, error.strerror or type(error).__name__)

@@ -28,10 +28,6 @@ class FootageEnd:
         """Footage was sealed, or a run began, at this moment."""
         self._known_us = moment_us
 
-    def is_before(self, moment_us: int) -> bool:
-        """Tell whether footage is known to have ended before a moment."""
-        return self._known_us is not None and self._known_us < moment_us
-
     def left(self, before: Before | None) -> None:
         """A connection ended, with its footage there."""
         self._before = before

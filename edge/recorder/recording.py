@@ -226,8 +226,6 @@ class Recording:
                     process=f"recorder-{self._camera}", moved_ms=segmenter.wall_moved_us // 1000
                 )
                 append(self._store, connection, moved)
-            if self._end.is_before(start_us):
-                self._end.open_gap(connection, GapCause.STREAM_CHANGED)
             run = RunStarted(
                 run=self._run,
                 camera=self._camera,

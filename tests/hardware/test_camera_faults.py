@@ -7,14 +7,20 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
 
+from hardware import packets
 from hardware.cameras import (
     CameraEnded,
     CameraUnavailable,
     OpenCvFrames,
+    RtspPackets,
     UnsupportedCodec,
     open_packets,
 )
@@ -315,3 +321,38 @@ def test_a_camera_that_stops_sending_is_unavailable(
         for _ in source.packets():
             pass
     source.close()
+
+
+def test_silence_is_told_after_one_timeout_although_the_parser_still_held_a_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """FFmpeg hands that picture out when a read fails; the next read would wait as long again."""
+    now = [100.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], monotonic_ns=lambda: int(now[0] * 1e9))
+    monkeypatch.setattr(packets, "time", clock)
+
+    def picture(number: int) -> Packet[VideoStream]:
+        made = cast("Packet[VideoStream]", Packet(b"x"))
+        made.pts = made.dts = number
+        return made
+
+    class Silent:
+        def demux(self, _stream: object) -> Iterator[Packet[VideoStream]]:
+            now[0] += 4.9
+            yield picture(1)
+            yield picture(2)
+            now[0] += 5.0
+            yield picture(3)
+            pytest.fail("waited for the camera once more")
+
+    seen: list[int | None] = []
+
+    def read() -> None:
+        container, stream = cast(InputContainer, Silent()), cast(VideoStream, None)
+        for received in RtspPackets("rtsp://camera/", container, stream, 5.0).packets():
+            seen.append(received.packet.pts)
+            now[0] += 60.0  # the recorder is busy, the camera is not silent
+
+    with pytest.raises(CameraUnavailable, match="no answer in time"):
+        read()
+    assert seen == [1, 2, 3]

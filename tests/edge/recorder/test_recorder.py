@@ -426,6 +426,20 @@ def test_wall_clock_jump_is_recorded_and_begins_a_run(node, listed, transport_st
     node.assert_sound()
 
 
+def test_wall_clock_jump_between_connections_is_recorded(node, film, monkeypatch):
+    looked = SystemClock.now
+
+    def after_a_jump() -> PacketSource:
+        later = timedelta(hours=1)
+        monkeypatch.setattr(SystemClock, "now", lambda clock: looked(clock) + later)
+        return film()
+
+    node.run(film, after_a_jump, gone)
+    monkeypatch.undo()
+    (jump,) = records(node, "clock.jumped")
+    assert 3_599_000 < jump["moved_ms"] < 3_601_000
+
+
 def test_crash_between_runs_is_a_gap_from_the_last_footage(node, film):
     node.run(film, gone)
     store = node.config.open_store()

@@ -133,6 +133,17 @@ def test_camera_that_runs_ahead_begins_runs_that_touch_and_never_overlap():
     assert 20 < begins < 40
 
 
+def test_new_run_for_a_late_camera_begins_by_the_wall_clock_of_now():
+    """The wall clock was moved by less than a jump since the run began."""
+    segmenter = begun(2.0)
+    assert segmenter.keyframe(1500, at(1500) + 1_500_000, WALL) is Step.WRITE
+    assert segmenter.keyframe(2500, at(2500), WALL) is Step.CUT
+    assert segmenter.keyframe(3500, at(3500) + 1_500_000, WALL) is Step.WRITE
+    late = at(4500) + 1_500_000
+    assert segmenter.keyframe(4500, late, WALL + 3_000_000) is Step.BEGIN_RUN
+    assert segmenter.start_us() == WALL + 3_000_000 + late
+
+
 def test_run_after_a_reconnection_never_begins_before_the_footage_ended():
     before = Before(ended_us=WALL + 7_400_000, wall_offset_us=WALL)
     segmenter = Segmenter(TICK, 10.0, before)

@@ -13,10 +13,12 @@ from edge.recorder import recording
 from edge.recorder.process import run
 from edge.recorder.watchdog import SegmentFacts, Watchdog, facts_of, is_overdue, trouble_of
 from hardware.errors import CameraUnavailable
+from hardware.packets import ReceivedPacket
 from retention.store import footage
 from retention.store.alarms import open_alarms
 from retention.store.database import NodeStore, StoreUnavailable
 from retention.store.log import all_records
+from tests.edge.recorder.conftest import ListedCamera
 
 SOUND = SegmentFacts(whole=True, is_ours=True, begins_with_key=True, duration_us=1)
 
@@ -76,6 +78,8 @@ def test_files_are_read_back_and_damage_is_seen(sealed):
     assert trouble_of(facts_of(path, segment)) is None
     assert trouble_of(facts_of(path, "00000000-0000-7000-8000-000000000009")) is not None
     path.write_bytes(content[:-1])
+    assert not facts_of(path, segment).whole
+    path.write_bytes(content + b"more")
     assert not facts_of(path, segment).whole
     path.write_bytes(b"")
     assert facts_of(path, segment) == SegmentFacts(False, False, False, 0)
@@ -137,6 +141,39 @@ def test_alarm_that_cannot_be_written_is_tried_again(store, sealed, monkeypatch)
     assert alarms(store) == []
     watchdog.arrived(30_000_000)
     assert alarms(store) == [("SEGMENT_INVALID", "cam")]
+
+
+def test_camera_without_key_pictures_is_an_alarm_and_another_connection_begins_anew(
+    config, store, listed, transport_stream, monkeypatch
+):
+    monkeypatch.setattr(recorder_process.Backoff, "next_seconds", lambda _: 0.01)
+
+    class Keyless(ListedCamera):
+        def packets(self):
+            for number, received in enumerate(super().packets()):
+                received.packet.is_keyframe = False
+                yield ReceivedPacket(received.packet, self.received_ns + number * step_ns)
+
+    def recorded_from(*cameras):
+        waiting, stop = list(cameras), threading.Event()
+
+        def next_one(_camera: object):
+            if not waiting:
+                stop.set()
+                raise CameraUnavailable("rtsp://camera", "no more")
+            return waiting.pop(0)
+
+        run(ProcessContext(config, stop, lambda: None, "cam"), next_one)
+        return alarms(config.open_store())
+
+    step_ns = 150_000_000  # sixty packets, nine seconds; connections are 100 s apart
+    first, second = listed(transport_stream), listed(transport_stream)
+    first.__class__ = second.__class__ = Keyless
+    assert recorded_from(first, second) == []
+    step_ns = 200_000_000
+    third = listed(transport_stream)
+    third.__class__ = Keyless
+    assert recorded_from(third) == [("SEGMENT_INVALID", "cam")]
 
 
 def test_recorder_reads_back_what_it_seals(config, listed, transport_stream, monkeypatch):
