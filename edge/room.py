@@ -27,14 +27,26 @@ class Room:
 
 
 def forecast_now(config: EdgeConfig, store: NodeStore, volumes: Volumes) -> Outlook:
-    """Make the forecast for the cameras that are configured. Raises OSError, StoreUnavailable."""
+    """Make the forecast for the cameras that are configured: for those of which it is known what
+    a whole day takes, if any, so that a camera which never works hides no full disk.
+
+    Raises OSError, StoreUnavailable.
+    """
     room = volumes.room()
     cameras = {
         camera.id: camera.encode_bits_per_second if camera.url.startswith("v4l2:") else None
         for camera in config.cameras
     }
     with store.read() as connection:
-        return look_ahead(connection, cameras, room, store.clock.now())
+        found = look_ahead(connection, cameras, room, store.clock.now())
+        measured = {
+            name: bits
+            for name, bits in cameras.items()
+            if found.rates.cameras[name].basis == "measured"
+        }
+        if len(measured) in (0, len(cameras)):
+            return found
+        return look_ahead(connection, measured, room, store.clock.now())
 
 
 class RoomWatch:

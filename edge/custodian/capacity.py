@@ -20,8 +20,8 @@ from retention.capacity import Forecast, levels
 from retention.footage.volume import Volume
 from retention.footage.volumes import VolumeMissing, Volumes
 from retention.policy import owed_until
-from retention.records.clock import from_micros, to_micros
-from retention.store import breaches, footage, policies
+from retention.records.clock import ClockState, from_micros, to_micros
+from retention.store import breaches, footage, policies, trusted
 from retention.store import volumes as volume_rows
 from retention.store.alarms import Alarm, clear_alarm, is_open, raise_alarm
 from retention.store.breaches import BreachRow, Cause
@@ -76,7 +76,13 @@ class CapacityWatch:
             self._judged = number
 
     def look_ahead(self) -> None:
-        """Make the forecast and tell what it means."""
+        """Make the forecast and tell what it means. By a clock that is in doubt it would take
+        footage for owed no longer: then what was said stands."""
+        with self._store.read() as connection:
+            seen_at = trusted.newest_seen_at(connection)
+            state = trusted.clock_state(connection, self._store.clock, seen_at)
+        if state is not ClockState.STEADY:
+            return
         found = forecast_now(self._config, self._store, self._volumes).forecast
         with self._store.write() as connection:
             open_now = [
@@ -169,10 +175,11 @@ class CapacityWatch:
             return
         with self._store.read() as connection:
             promised = policies.adopted(connection)
+            now = min(self._store.clock.now(), trusted.passed(connection, self._store.clock))
             if breaches.recorded(connection, cause, subject) is not None:
                 return  # By another incident of the same file.
         ended_at = from_micros(max(row.ended_at for row in rows))
-        if owed_until("footage", ended_at, promised) < self._store.clock.now():
+        if owed_until("footage", ended_at, promised) < now:
             return  # It could have been disposed of: no floor is broken.
         with self._store.write() as connection:
             said = BreachRow(

@@ -23,7 +23,7 @@ from retention.footage import volume as volume_module
 from retention.footage.volumes import FreeSpace, Volumes, room_on
 from retention.records.clock import ManualClock, to_micros, to_text
 from retention.records.payloads import GapCause, RunStarted, SceneRole, SegmentSealed
-from retention.store import breaches, footage
+from retention.store import breaches, footage, trusted
 from retention.store.alarms import open_alarms
 from retention.store.database import NodeStore
 from retention.store.log import all_records
@@ -145,6 +145,28 @@ def test_disk_that_will_not_last_is_announced_alarmed_and_averted(watch, store, 
     watch.look_ahead()
     with store.read() as connection:
         assert [one.stage for one in breaches.all_breaches(connection)] == ["averted", "announced"]
+
+
+def test_camera_that_never_works_hides_no_full_disk(watch, store, clock, room, config):
+    other = config.cameras[0].model_copy(update={"id": "shelf"})
+    cameras = (*config.cameras, other)
+    two = CapacityWatch(config.model_copy(update={"cameras": cameras}), store, watch._volumes)
+    record_days(store, clock, 5)
+    room["bytes"] = 20 * GB
+    two.look_ahead()
+    assert ("DISK_ALARM", "room") in alarms(store)
+
+
+def test_clock_in_doubt_changes_no_forecast(watch, store, clock, room):
+    record_days(store, clock, 5)
+    room["bytes"] = 200 * GB
+    watch.look_ahead()
+    with store.write() as connection:
+        trusted.advance(store, connection, None)
+    clock.jump(timedelta(days=800))
+    watch.look_ahead()
+    assert alarms(store) == {("FLOOR_AT_RISK", "room")}
+    assert told(store) == [("announced", "disk_full")]
 
 
 def test_nothing_is_announced_on_the_first_hours_of_a_node(watch, store, clock, room):
@@ -299,6 +321,8 @@ def test_lost_file_inside_its_floor_is_a_breach_of_its_span(
     with store.read() as connection:
         (row,) = footage.all_segments(connection)
     (config.volume_roots["b"] / row.path).parent.mkdir(parents=True)
+    with store.write() as connection:
+        trusted.advance(store, connection, None)
     clock.advance(timedelta(days=age_days))
     with store.write() as connection:
         footage.add_incident(store, connection, incident, f"b:{row.path}", "lost")
@@ -312,6 +336,19 @@ def test_lost_file_inside_its_floor_is_a_breach_of_its_span(
         assert to_text(breach.started_at) == sealed.started_at
         assert breach.ended_at is not None
         assert to_text(breach.ended_at) == sealed.ended_at
+
+
+def test_clock_that_jumped_forward_makes_no_lost_file_old(watch, store, clock, config):
+    seal(store, clock, GB, "b")
+    with store.read() as connection:
+        (row,) = footage.all_segments(connection)
+    with store.write() as connection:
+        trusted.advance(store, connection, None)
+    clock.jump(timedelta(days=400))
+    with store.write() as connection:
+        footage.add_incident(store, connection, "FOOTAGE_MISSING", f"b:{row.path}", "lost")
+    watch.look()
+    assert told(store) == [("recorded", "footage_missing")]
 
 
 def test_folder_that_is_gone_is_one_breach_from_its_first_to_its_last(watch, store, clock):
