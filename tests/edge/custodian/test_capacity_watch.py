@@ -163,7 +163,7 @@ def test_clock_in_doubt_changes_no_forecast(watch, store, clock, room):
     watch.look_ahead()
     with store.write() as connection:
         trusted.advance(store, connection, None)
-    clock.jump(timedelta(days=800))
+    clock.jump(-timedelta(days=800))
     watch.look_ahead()
     assert alarms(store) == {("FLOOR_AT_RISK", "room")}
     assert told(store) == [("announced", "disk_full")]
