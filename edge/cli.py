@@ -57,9 +57,10 @@ def main(argv: list[str]) -> int:
 
 
 def _make_data_folder(config: EdgeConfig, file: Path) -> None:
-    """Raises UsageError that names file and key."""
+    """Make it for this user and group only, for the database tells of people. Raises UsageError
+    that names file and key."""
     try:
-        config.node.data.mkdir(parents=True, exist_ok=True)
+        config.node.data.mkdir(parents=True, exist_ok=True, mode=0o750)
     except OSError as exc:
         raise UsageError(f"{file}: node.data {config.node.data}: {exc.strerror}") from exc
 

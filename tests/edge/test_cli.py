@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import ssl
 from pathlib import Path
 
@@ -57,6 +58,13 @@ def test_enrolment_is_one_json_object_that_stays_the_same(file, capsys):
     assert len(bytes.fromhex(first["signing_public_key"])) == 32
     secret = (file.parent / "data" / "keys" / "curve.key").read_text()
     assert secret not in json.dumps(first)
+
+
+def test_data_folder_is_made_for_its_user_and_group_only(file, capsys, tmp_path):
+    data = tmp_path / "new" / "data"
+    file.write_text(re.sub(r"data = .*", f'data = "{data}"', file.read_text()))
+    assert run(file, "enrol") == 0
+    assert data.stat().st_mode & 0o007 == 0
 
 
 def test_status_reads_without_writing(file, capsys):
