@@ -17,7 +17,7 @@ from retention.policy import AdoptedPolicy, HeldScope, Item, covers, owed_until
 from retention.records.clock import from_text
 from retention.records.envelope import Record, parse_record
 from retention.records.errors import MalformedRecord, ProofRejected
-from retention.records.keeping import RecordsDisposed, SegmentDisposed
+from retention.records.keeping import RecordsDisposed, RetentionSubject, SegmentDisposed
 from retention.records.merkle import CHUNK_BYTES, leaf_hash, split_hashes, verify_inclusion
 from retention.records.payloads import SegmentSealed
 from retention.terms import wire
@@ -44,7 +44,7 @@ class Tree:
     root: bytes
     leaf_at: Callable[[int], bytes | None]
     seen_at: Callable[[int], datetime | None]  # when central first saw a leaf
-    made_after: Callable[[int], datetime | None]  # the last tree without a leaf
+    made_after: Callable[[int], datetime]  # when central saw the last tree without a leaf
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,22 +171,33 @@ def _judge_disposal(
     except _Refuted as exc:
         raise _Refuted("DISPOSAL_UNPROVEN", facts) from exc
     # (6) it names this very thing
-    item: Item | None = None
     made_after = tree.made_after(question.leaf)
     if record is not None and facts is not None and isinstance(gone, SegmentDisposed):
         _require_same(question, record, gone)
         # However old a segment says it is: it was not in the tree before this one.
-        item = Item(
-            "footage", facts.started_at, facts.ended_at, latest_at=made_after, camera=gone.camera
-        )
+        items = [
+            Item(
+                "footage", facts.started_at, facts.ended_at, latest_at=made_after,
+                camera=gone.camera,
+            )
+        ]  # fmt: skip
     elif record is None and isinstance(gone, RecordsDisposed) and question.leaf in gone.sequences:
-        if made_after is not None:
-            item = Item(gone.retention, made_after, made_after)
+        if gone.retention not in _GONE_WITH:  # no committed record is of such a class
+            raise _Refuted("DISPOSAL_MISPLACED", facts)
+        items = [Item(subject, made_after, made_after) for subject in _GONE_WITH[gone.retention]]
     else:
         raise _Refuted("DISPOSAL_MISPLACED", facts)
     # (7) it was owed no longer when central first saw the disposal, by floor and promises
-    _require_due(gone, sequence, item, tree, promises, facts)
+    for item in items:
+        _require_due(gone, sequence, item, tree, promises, facts)
     return Judgement("disposed", facts=facts)
+
+
+_GONE_WITH: dict[RetentionSubject, tuple[RetentionSubject, ...]] = {
+    "footage_index": ("footage_index", "footage"),  # a segment's record outlives its footage
+    "processing": ("processing",),  # the record of a segment's disposal
+}
+"""What a committed record may be, by its class, and what has to be owed no longer when it goes."""
 
 
 def _require_same(question: Question, record: Record, gone: SegmentDisposed) -> None:
@@ -200,7 +211,7 @@ def _require_same(question: Question, record: Record, gone: SegmentDisposed) -> 
 def _require_due(
     gone: SegmentDisposed | RecordsDisposed,
     sequence: int,
-    item: Item | None,
+    item: Item,
     tree: Tree,
     promises: Promises,
     facts: Facts | None,
@@ -212,8 +223,6 @@ def _require_due(
         raise _Refuted("DISPOSAL_UNPROVEN", facts) from exc
     if seen_at is None or seen_at <= claimed:
         raise _Refuted("DISPOSED_EARLY", facts)
-    if item is None:  # central knows nothing of when such a record was made
-        return
     until = owed_until(
         item.subject,
         item.counts_from,

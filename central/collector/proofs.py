@@ -15,12 +15,11 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 from central.collector.checkpoints import CHECKPOINTS
 from central.collector.footage_rows import open_command
 from central.collector.judging import Judgement, Promises, Question, Tree, judge
-from central.collector.values import MessageRefused, NodeState
+from central.collector.values import NODES, MessageRefused, NodeState
 from central.incidents import note_incident
 from central.node_terms import NodeTerms
 from central.tables import AuditSample, table_of
-from retention.records.checkpoint import SignedCheckpoint
-from retention.records.clock import from_micros, from_text, to_micros
+from retention.records.clock import from_micros, to_micros
 from retention.records.merkle import HASH_BYTES
 from retention.terms import wire
 from retention.terms.commands import ChallengeCommand
@@ -126,19 +125,17 @@ class Leaves:
         found: int | None = self._covering(sequence, CHECKPOINTS.c.seen_at)
         return None if found is None else from_micros(found)
 
-    def made_after(self, sequence: int) -> datetime | None:
-        """Return when the last tree was made that a leaf was not in yet: by the node's clock or
-        by when central saw it, whichever is earlier, for the node's clock may be ahead."""
+    def made_after(self, sequence: int) -> datetime:
+        """Return when central saw the last tree that a leaf was not in yet (the empty one when it
+        enrolled the node). By its own clock: what a node says of its own would let it date back."""
         row = self.connection.execute(
-            select(CHECKPOINTS.c.body, CHECKPOINTS.c.seen_at)
+            select(CHECKPOINTS.c.seen_at)
             .where(CHECKPOINTS.c.node == self.node, CHECKPOINTS.c.tree_size <= sequence)
             .order_by(CHECKPOINTS.c.tree_size.desc())
             .limit(1)
-        ).one_or_none()
-        if row is None:
-            return None
-        made = SignedCheckpoint.model_validate_json(row.body).checkpoint.occurred_at
-        return min(from_text(made), from_micros(row.seen_at))
+        ).scalar_one_or_none()
+        enrolled = select(NODES.c.enrolled_at).where(NODES.c.node == self.node)
+        return from_micros(self.connection.execute(enrolled).scalar_one() if row is None else row)
 
     def _covering(self, sequence: int, wanted: ColumnElement[Any]) -> Any:
         """Return something of the first checkpoint that covers a leaf; each follows the last."""

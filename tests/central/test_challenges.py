@@ -16,13 +16,22 @@ from sqlalchemy import insert, select
 
 from central.challenges import draw, start, under_way
 from central.loss_bound import loss_bound
-from central.tables import Node, NodeHold, NodePolicy, StoredRecord, table_of
+from central.tables import (
+    HoldRow,
+    Node,
+    NodeHold,
+    NodePolicy,
+    PolicyRow,
+    StoredRecord,
+    table_of,
+)
 from edge.commands.challenge import ChallengeJob
 from retention.records.clock import from_text, to_micros, to_text
 from retention.records.keeping import (
     Hold,
     RecordsDisposed,
     RetentionPolicy,
+    RetentionSubject,
     Term,
 )
 from retention.records.merkle import CHUNK_BYTES, Frontier, leaf_hash
@@ -315,6 +324,64 @@ def test_back_dated_segment_that_goes_at_once_is_a_loss(rig: AuditRig) -> None:
     assert rig.causes() == ["DISPOSED_EARLY"]
 
 
+def test_node_clock_set_back_gains_a_back_dated_segment_nothing(rig: AuditRig) -> None:
+    """The node signs its own checkpoints, with whatever time it likes."""
+    long_ago = rig.node.clock.now() - timedelta(days=800)
+    rig.node.clock.jump(timedelta(days=-800))
+    rig.node.append(1)
+    rig.settle()  # a checkpoint that says it is 800 days old
+    rig.seal(1000, long_ago)
+    rig.dispose(6, long_ago + timedelta(days=366))
+    rig.settle()
+    assert rig.audit().missing == 1
+    assert rig.causes() == ["DISPOSED_EARLY"]
+
+
+def gone(rig: AuditRig, number: int, retention: RetentionSubject, owed_until: datetime) -> None:
+    """Let a segment's record go, and say so."""
+    store, sequence = rig.node.store, rig.sealed[number][1]
+    said = RecordsDisposed(
+        retention=retention, sequences=(sequence,), owed_until=to_text(owed_until)
+    )
+    with store.write() as connection:
+        record = append(store, connection, said)
+        connection.execute(
+            "UPDATE log SET bytes = x'', disposed_by = ? WHERE sequence = ?",
+            (record.sequence, sequence),
+        )
+
+
+def test_record_of_the_first_tree_does_not_go_at_once_either(tmp_path: Path) -> None:
+    """Central saw no tree before it, but it knows when it enrolled the node."""
+    rig = AuditRig(tmp_path, segments=0)
+    rig.seal(1000)
+    gone(rig, 0, "footage_index", ended(rig, 0) - timedelta(days=1))
+    rig.settle()
+    assert rig.audit().missing == 1
+    assert rig.causes() == ["DISPOSED_EARLY"]
+    rig.close()
+
+
+@pytest.mark.parametrize("retention", ["footage", "operations", "archive"])
+def test_record_does_not_go_as_of_a_class_that_no_committed_record_has(
+    rig: AuditRig, retention: RetentionSubject
+) -> None:
+    rig.pass_time(timedelta(days=800))
+    gone(rig, 0, retention, ended(rig, 0) + timedelta(days=400))
+    rig.settle()
+    assert rig.audit().missing == 1
+    assert rig.causes() == ["DISPOSAL_MISPLACED"]
+
+
+def test_record_of_footage_that_is_still_owed_does_not_go(rig: AuditRig) -> None:
+    decided(rig, 1, 4)
+    rig.pass_time(timedelta(days=800))
+    gone(rig, 0, "footage_index", ended(rig, 0) + timedelta(days=732))
+    rig.settle()
+    assert rig.audit().missing == 1
+    assert rig.causes() == ["DISPOSED_EARLY"]
+
+
 def test_disposal_before_what_it_says_itself_was_owed_is_a_loss(rig: AuditRig) -> None:
     rig.pass_time(YEAR)
     rig.dispose(0, ended(rig, 0) + timedelta(days=400))
@@ -323,25 +390,82 @@ def test_disposal_before_what_it_says_itself_was_owed_is_a_loss(rig: AuditRig) -
     assert rig.causes() == ["DISPOSED_EARLY"]
 
 
-def test_disposal_within_an_adopted_policy_is_a_loss(rig: AuditRig) -> None:
+def decided(rig: AuditRig, version: int, years: int, *, by_central: bool = True) -> None:
+    """Let the node have adopted a version of a policy; central decided it, or it is forged."""
     policy = RetentionPolicy(
-        policy="longer", version=1, province=None, agreement=None,
+        policy="longer", version=version, province=None, agreement=None,
         effective_from=to_text(rig.node.clock.now() - timedelta(days=1)),
-        terms=(Term(subject="footage", years=2, days=731),), ceilings=(),
+        terms=(Term(subject="footage", years=years, days=365 * years + 1),), ceilings=(),
     )  # fmt: skip
+    whose = {"agency": IDENTITY.agency, "pharmacy": IDENTITY.pharmacy}
+    named = {"policy": "longer", "version": version, "reason": "r"}
     with rig.central.database.write() as connection:
         connection.execute(
             insert(table_of(NodePolicy)).values(
-                agency=IDENTITY.agency, pharmacy=IDENTITY.pharmacy, node=IDENTITY.node,
-                policy="longer", version=1, authority="central", body=policy.model_dump_json(),
-                author="a", reason="r", sequence=0, adopted_at=rig.now,
+                **whose, **named, node=IDENTITY.node, authority="central", author="a",
+                body=policy.model_dump_json(), sequence=version - 1, adopted_at=rig.now,
             )
         )  # fmt: skip
+        if by_central:
+            connection.execute(
+                insert(table_of(PolicyRow)).values(
+                    **whose, **named, effective_from=rig.now, decided_at=rig.now, actor="a",
+                    body=policy.model_dump_json().encode(),
+                )
+            )  # fmt: skip
+
+
+def test_disposal_within_an_adopted_policy_is_a_loss(rig: AuditRig) -> None:
+    decided(rig, 1, 2)
     rig.pass_time(YEAR)
     rig.dispose(0, ended(rig, 0) + timedelta(days=366))
     rig.settle()
     assert rig.audit().missing == 1
     assert rig.causes() == ["DISPOSED_EARLY"]
+
+
+def test_policy_that_only_the_node_says_central_made_shortens_nothing(rig: AuditRig) -> None:
+    decided(rig, 1, 2)
+    decided(rig, 2, 1, by_central=False)
+    rig.pass_time(timedelta(days=1))
+    rig.seal(1000)
+    rig.settle()
+    rig.pass_time(YEAR)
+    rig.dispose(6, ended(rig, 6) + timedelta(days=366))
+    rig.settle()
+    assert rig.audit().missing == 1
+    assert rig.causes() == ["DISPOSED_EARLY"]
+
+
+@pytest.mark.parametrize(("by_central", "missing"), [(False, 1), (True, 0)])
+def test_only_central_releases_what_central_holds(
+    rig: AuditRig, by_central: bool, missing: int
+) -> None:
+    """The node's key can sign that central released a hold; central knows better."""
+    hold = Hold(
+        hold=rig.node.ids.new(), scope="pharmacy", session=None, person_ref=None,
+        started_at=None, ended_at=None, cameras=(),
+    )  # fmt: skip
+    whose = {"agency": IDENTITY.agency, "pharmacy": IDENTITY.pharmacy, "hold": hold.hold}
+    with rig.central.database.write() as connection:
+        connection.execute(
+            insert(table_of(HoldRow)).values(
+                **whose, scope="pharmacy", body=hold.model_dump_json().encode(), actor="a",
+                reason="r", placed_at=rig.now, released_at=rig.now if by_central else None,
+            )
+        )  # fmt: skip
+        connection.execute(
+            insert(table_of(NodeHold)).values(
+                **whose, node=IDENTITY.node, authority="central", body=hold.model_dump_json(),
+                author="a", reason="r", sequence=1, placed_at=rig.now, released_at=rig.now,
+                released_sequence=3,
+            )
+        )  # fmt: skip
+    rig.pass_time(YEAR)
+    rig.dispose(0, ended(rig, 0) + timedelta(days=366))
+    rig.settle()
+    assert rig.audit().missing == missing
+    assert rig.causes() == ["DISPOSED_UNDER_HOLD"] * missing
 
 
 @pytest.mark.parametrize(("released", "missing"), [(None, 1), (10_000, 1), (3, 0)])
