@@ -54,16 +54,18 @@ class Places:
         self._aside: dict[str, int] = {}
 
     def recover(self) -> Recovered:
-        """Bring files and rows into agreement on every volume, and see which can be written.
+        """Bring files and rows into agreement on every volume, and see which can be written; one
+        that was left out is tried early only when there is no other.
 
         Raises VolumeRefused or OSError when none can, StoreError, DirectorySyncFailed.
         """
         self._volumes.open()
         self._ready.clear()
-        self._aside.clear()
         total = Recovered()
         last: Exception | None = None
-        for volume in self._volumes.writable():
+        for volume in sorted(self._volumes.writable(), key=self._is_aside):
+            if self._ready and self._is_aside(volume):
+                continue
             try:
                 _add(total, self._prepare(volume, prove=True))
             except DirectorySyncFailed:

@@ -67,7 +67,12 @@ def _walk(
         if entry.name == LOST_AND_FOUND and not os.access(entry, os.R_OK):
             continue  # Root's own; nothing of ours can have come there but through fsck.
         if entry.is_dir():
-            for folder in sorted(entry.iterdir()):
+            try:
+                folders = sorted(entry.iterdir())
+            except OSError as exc:
+                yield Finding("UNREADABLE_FILE", entry.name, str(exc.strerror))
+                continue
+            for folder in folders:
                 yield from _folder(folder, f"{entry.name}/{folder.name}", read, now)
         elif not entry.name.startswith(VOLUME_FILE):
             yield Finding("UNEXPLAINED_FILE", entry.name, "no rule of the footage store makes this")
@@ -78,8 +83,11 @@ def missing_folders(
 ) -> Iterator[Finding]:
     """Yield segments whose whole day folder is gone, which a walk over the disk cannot see."""
     for folder in footage.folders(connection):
-        if (root / folder).is_dir():
-            continue
+        try:
+            if (root / folder).is_dir():
+                continue
+        except OSError:
+            continue  # Unreadable, which the walk has said; not gone.
         rows = footage.segments_in_folder(connection, folder, volume)
         lost = sorted(path for path, row in rows.items() if row.state == "sealed")
         if lost:

@@ -13,6 +13,7 @@ import pytest
 
 from edge.config import EdgeConfig, RecordingConfig, VolumeConfig
 from edge.process import ProcessContext
+from edge.recorder import places as places_module
 from edge.recorder import process as recorder_process
 from edge.recorder.places import Places, VolumeInUse
 from edge.recorder.process import run
@@ -288,3 +289,27 @@ def test_missing_volumes_say_which_and_why(node, places):
         (root / "volume.json").unlink()
     with pytest.raises(VolumeRefused, match=r"disk-a.*disk-b"):
         places().next(None)
+
+
+def test_disk_that_was_left_out_is_not_tried_with_every_connection_while_there_is_another(
+    node, places, monkeypatch
+):
+    broken, tried = {node.disks["a"]}, []
+
+    def prove(folder: Path) -> None:
+        tried.append(folder.parent)
+        if folder.parent in broken:
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(places_module, "prove_writable", prove)
+    found = places()
+    found.recover()
+    found.recover()
+    assert sorted(tried) == [node.disks["a"], node.disks["b"], node.disks["b"]]
+    assert found.next(None).name == "b"
+    broken.add(node.disks["b"])
+    with pytest.raises(OSError, match="Input/output"):
+        found.recover()
+    broken.clear()
+    found.recover()  # all were left out: then each is tried
+    assert found.next(None).name in {"a", "b"}

@@ -326,6 +326,30 @@ def test_sweep_and_recovery_look_at_their_own_volume_only(store, volumes, disks,
     assert (disks["a"] / kept).exists()
 
 
+def test_folder_that_cannot_be_read_hides_nothing_beside_it(
+    store, volumes, disks, camera, monkeypatch
+):
+    film(camera, volumes.for_writing("a"))
+    (disks["a"] / "stray").write_text("x")
+    bad, listing, asking = disks["a"] / camera.name, Path.iterdir, Path.is_dir
+
+    def iterdir(path: Path):
+        if path == bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return listing(path)
+
+    def is_dir(path: Path) -> bool:
+        if bad in path.parents:
+            raise OSError(errno.EIO, "Input/output error")
+        return asking(path)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    monkeypatch.setattr(Path, "is_dir", is_dir)
+    sweep(store, disks["a"], lambda: None, "a")
+    with store.read() as connection:
+        assert footage.incident_subjects(connection) == {f"a:{camera.name}", "a:stray"}
+
+
 def test_disk_pulled_out_in_a_sweep_is_no_lost_footage(store, volumes, disks, camera):
     film(camera, volumes.for_writing("a"))
     drawer = disks["a"].with_name("in-the-drawer")
