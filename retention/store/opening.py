@@ -1,8 +1,9 @@
 """The SQL of opening hours and closures: when silence is normal and a sale is a finding.
 
 Hours hold from the moment they were adopted and a closure must be declared before it begins, so
-an outage cannot be excused afterwards. Every function that writes takes the connection of the
-caller's transaction and appends the record of the fact in it. Times are microseconds, UTC.
+an outage cannot be excused afterwards, nor by setting the clock back: that moment is never earlier
+than what has surely passed (`trusted.passed`). Every function that writes takes the connection of
+the caller's transaction and appends the record of the fact in it. Times are microseconds, UTC.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Literal
 from retention.records.clock import from_micros, from_text, to_micros, to_text
 from retention.records.errors import UsageError
 from retention.records.keeping import ClosureCancelled, ClosureDeclared, OpeningAdopted
+from retention.store import trusted
 from retention.store.database import NodeStore
 from retention.store.log import append
 
@@ -57,7 +59,7 @@ def adopt(store: NodeStore, connection: sqlite3.Connection, hours: Sequence[str]
     """
     known = openings(connection)
     last = known[-1] if known else Opening(0, ALWAYS_OPEN)
-    now = to_micros(store.clock.now())
+    now = _now(store, connection)
     if tuple(hours) == last.hours or now <= last.effective_from:
         return False
     adopted = OpeningAdopted(hours=tuple(hours), effective_from=to_text(from_micros(now)))
@@ -69,7 +71,7 @@ def adopt(store: NodeStore, connection: sqlite3.Connection, hours: Sequence[str]
 def declare(store: NodeStore, connection: sqlite3.Connection, closure: ClosureDeclared) -> bool:
     """Declare a closure; returns False when this id is known. Raises ClosureRefused."""
     start, end = (to_micros(from_text(text)) for text in (closure.started_at, closure.ended_at))
-    now = to_micros(store.clock.now())
+    now = _now(store, connection)
     if _known(connection, closure.closure) is not None:
         return False
     if start < now:
@@ -118,6 +120,12 @@ def closures_between(connection: sqlite3.Connection, start: int, end: int) -> li
 
 
 _CLOSURE = "SELECT id, kind, started_at, ended_at, declared_at, cancelled_at FROM closures"
+
+
+def _now(store: NodeStore, connection: sqlite3.Connection) -> int:
+    """Return the moment from which on something may hold: now, or what has surely passed."""
+    clock = store.clock
+    return to_micros(max(clock.now(), trusted.passed(connection, clock)))
 
 
 def _known(connection: sqlite3.Connection, closure: str) -> Closure | None:

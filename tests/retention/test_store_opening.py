@@ -9,7 +9,7 @@ from retention.footage.summary import closed_of, summary_of
 from retention.records.clock import ManualClock, to_micros, to_text
 from retention.records.keeping import ClosureCancelled, ClosureDeclared
 from retention.records.payloads import SceneRole
-from retention.store import opening
+from retention.store import opening, trusted
 from retention.store.database import NodeStore
 from retention.store.log import all_records
 
@@ -67,6 +67,21 @@ def test_hours_are_not_adopted_while_the_clock_stands_before_the_last_ones(
         assert opening.adopt(store, connection, HOURS)
         clock.jump(-HOUR)
         assert not opening.adopt(store, connection, opening.ALWAYS_OPEN)
+
+
+def test_clock_that_is_set_back_excuses_nothing(store: NodeStore, clock: ManualClock) -> None:
+    with store.write() as connection:
+        trusted.advance(store, connection, None)
+    clock.jump(-5 * HOUR)
+    with pytest.raises(opening.ClosureRefused, match="past"), store.write() as connection:
+        opening.declare(store, connection, closure(store, HOUR, HOUR))
+    with store.write() as connection:
+        assert opening.adopt(store, connection, ("closed",) * 7)
+        opening.declare(store, connection, closure(store, 6 * HOUR, HOUR))
+    clock.jump(5 * HOUR)
+    assert closed(store, -5 * HOUR, 5 * HOUR) == []
+    clock.advance(HOUR)
+    assert closed(store, timedelta(minutes=-30), HOUR) != []
 
 
 def test_an_outage_cannot_be_excused_afterwards(store: NodeStore) -> None:
