@@ -2,8 +2,9 @@
 duties of keeping (`duties_of` lists them all).
 
 Only disposal deletes, and only what `retention.policy` lets go. A session's coverage is recorded
-once, when its post-roll is over and every camera's footage of it is sealed or explained; recorders
-are asked to seal for it, and after two segment lengths it is recorded as it stands.
+once, when its post-roll is over, every camera's footage of it is sealed or explained, and the watch
+had the time to tell of its pictures; recorders are asked to seal for it, and after two segment
+lengths it is recorded as it stands.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from edge.custodian.duties import Duty, Rota
 from edge.custodian.keeping import Keeping
 from edge.custodian.opening import ClosedSales, adopt_hours
 from edge.custodian.silence import watch_silence
+from edge.custodian.unwatched import Unwatched
 from edge.process import ProcessContext
 from edge.processes import recorder_lock
 from edge.recorder.places import Places
 from retention.durable import FileLock
 from retention.footage.layout import FootageError
+from retention.footage.summary import VIEW_TOLD_US
 from retention.footage.sweep import sweep
 from retention.footage.volumes import Volumes
 from retention.records.clock import to_micros
@@ -138,6 +141,8 @@ class Custodian:
         if waiting and now <= latest:
             self._ask(session.id, waiting, now)
             return False
+        if now <= span.end + VIEW_TOLD_US:
+            return False
         with self._store.write() as connection:
             covered = cover(connection, config.cameras, session, span)
             footage.mark_covered(self._store, connection, covered)
@@ -173,6 +178,7 @@ def duties_of(
         Duty("time", keeping.advance_time, TIME_SECONDS),
         Duty("coverage", unasked(custodian.step), STEP_SECONDS),
         Duty("silence", lambda: watch_silence(store, config), LOOK_SECONDS),
+        Duty("unwatched", Unwatched(store, config).step, LOOK_SECONDS),
         Duty("sales", unasked(sales.step), LOOK_SECONDS),
         Duty("erasure", keeping.erase, TIME_SECONDS),
         Duty("room", room.step, STEP_SECONDS, FIRST_SWEEP_SECONDS),

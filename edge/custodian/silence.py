@@ -24,6 +24,9 @@ from retention.store.database import NodeStore
 from retention.store.footage import SegmentRow
 
 SILENT_SEGMENTS = 2.5
+OF_CAMERAS = (
+    Alarm.CAMERA_SILENT, Alarm.SEGMENT_INVALID, Alarm.VIEW_UNUSABLE, Alarm.VIEW_UNWATCHED,
+)  # fmt: skip
 LOOKED_BACK_US = 62 * 86_400_000_000
 """Closed spans are looked up over at most so long a silence (twice the longest closure)."""
 
@@ -32,9 +35,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """What the rows say of one camera: its newest segment, since when it is silent, whether the
-    pharmacy is closed now, and its open alarm."""
+    """What the rows say of one camera now: its newest segment, since when it is silent, whether
+    the pharmacy is closed, and its open alarm (which a clock that was ahead may have dated)."""
 
+    now: int
     last: SegmentRow | None
     since: int | None
     closed_now: bool
@@ -50,12 +54,14 @@ class Silence:
             self.since is None
             and self.alarm is not None
             and self.last is not None
-            and self.last.ended_at > self.alarm.since
+            and (self.last.ended_at > self.alarm.since or self.alarm.since > self.now)
         )
 
 
 def watch_silence(store: NodeStore, config: EdgeConfig) -> None:
-    """Raise and clear CAMERA_SILENT for every camera. Raises StoreUnavailable."""
+    """Raise and clear CAMERA_SILENT for every camera; a camera that was taken out of the
+    configuration leaves no alarm behind. Raises StoreUnavailable."""
+    _forget_removed(store, {camera.id for camera in config.cameras})
     for camera in config.cameras:
         with store.read() as connection:
             found = _look(store, connection, camera, config.recording.segment_seconds)
@@ -72,6 +78,19 @@ def watch_silence(store: NodeStore, config: EdgeConfig) -> None:
                 )
         event = "camera_silent" if found.must_raise else "camera_heard_again"
         log.warning(event, camera=camera.id, last_ended_at=last)
+
+
+def _forget_removed(store: NodeStore, configured: set[str]) -> None:
+    with store.read() as connection:
+        removed = [
+            row
+            for row in alarms.open_alarms(connection)
+            if row.alarm in OF_CAMERAS and row.subject not in configured
+        ]
+    for row in removed:
+        with store.write() as connection:
+            alarms.clear_alarm(store, connection, row.alarm, row.subject)
+        log.info("alarm_of_removed_camera_cleared", alarm=row.alarm, camera=row.subject)
 
 
 def silent_since(
@@ -103,7 +122,7 @@ def _look(
     wanted = (Alarm.CAMERA_SILENT.value, camera.id)
     found = [row for row in alarms.open_alarms(connection) if (row.alarm, row.subject) == wanted]
     closed_now = bool(closed) and closed[-1].end == now
-    return Silence(last, silent, closed_now, found[0] if found else None)
+    return Silence(now, last, silent, closed_now, found[0] if found else None)
 
 
 def limit_us(segment_seconds: float) -> int:

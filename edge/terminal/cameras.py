@@ -2,7 +2,8 @@
 
 The watch sends pictures only while somebody subscribes, and this subscribes only while a page asks:
 LOOKED_AT_NS after the last question it lets go and forgets. However many browsers look, a picture
-comes once. A picture that nobody refreshes any more is not shown as if it were now.
+comes once. A picture that nobody refreshes any more is not shown as if it were now: what counts is
+when it left the camera, for the watch sends its newest one to whoever comes, however old.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class CameraPicture:
 
     shown: Shown
     jpeg: bytes
-    came_ns: int
 
 
 class CameraPictures:
@@ -75,9 +75,7 @@ class CameraPictures:
                     log.warning("camera_picture_unreadable")
                     return
                 with self._lock:
-                    self._newest[camera.decode("ascii", "replace")] = CameraPicture(
-                        shown, jpeg, self._clock.monotonic_ns()
-                    )
+                    self._newest[camera.decode("ascii", "replace")] = CameraPicture(shown, jpeg)
             case _:
                 log.warning("camera_picture_unreadable", frames=len(frames))
 
@@ -99,4 +97,8 @@ class CameraPictures:
         self._asked_ns = now_ns
         with self._lock:
             found = self._newest.get(camera)
-        return found if found is not None and now_ns - found.came_ns < FRESH_NS else None
+        return (
+            found
+            if found is not None and now_ns - found.shown.received_monotonic_ns < FRESH_NS
+            else None
+        )

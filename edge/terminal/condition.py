@@ -15,7 +15,8 @@ from edge.config import CameraConfig
 from edge.uplink.contact import read_contact
 from edge.uplink.status import is_fresh
 from retention.records.clock import from_micros, from_text, to_micros
-from retention.store import footage, uplink
+from retention.store import alarms, footage, uplink
+from retention.store.alarms import Alarm
 
 if TYPE_CHECKING:
     from edge.terminal.parts import Parts
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CameraCondition:
-    """`down` since and why; `unseen` records pictures that show nothing; `starting` has not sealed
-    a segment lately, with no gap known yet."""
+    """`down` since and why; `unseen` records pictures that show nothing; of `unwatched` nobody
+    knows, for they are not looked at; `starting` has not sealed a segment lately, with no gap known
+    yet."""
 
     camera: str
     role: str
-    state: Literal["recording", "unseen", "starting", "down"]
+    state: Literal["recording", "unseen", "unwatched", "starting", "down"]
     since: datetime | None = None
     cause: str | None = None
 
@@ -93,6 +95,8 @@ def _camera(
         return CameraCondition(camera.id, role, "unseen", since, view.cause)
     last = uplink.camera_state(connection, camera.id).last_ended_at
     if is_fresh(parts.config, last, now):
+        if alarms.is_open(connection, Alarm.VIEW_UNWATCHED, camera.id):
+            return CameraCondition(camera.id, role, "unwatched")
         return CameraCondition(camera.id, role, "recording")
     return CameraCondition(camera.id, role, "starting", None if last is None else from_micros(last))
 

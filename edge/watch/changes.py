@@ -8,6 +8,9 @@ spans the gap is a row as ever, but nobody is called: the alarm waits until the 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
+
+import structlog
 
 from edge.config import CameraConfig
 from edge.watch.shown import Condition
@@ -31,11 +34,26 @@ CAUSES: dict[Condition, GapCause] = {
 }
 CONDITIONS: dict[str, Condition] = {cause.value: condition for condition, cause in CAUSES.items()}
 
+log = structlog.get_logger()
+
 
 def standing_condition(connection: sqlite3.Connection, camera: str) -> Condition:
     """Return the condition of a camera's open view gap; clear when none is open."""
     gap = footage.open_gap_of(connection, camera, "view")
     return "clear" if gap is None else CONDITIONS.get(gap.cause, "clear")
+
+
+def retire_views(store: NodeStore, configured: Iterable[str]) -> None:
+    """Close the view gap of a camera that was taken out of the configuration: nobody looks at it
+    any more. Its footage ends before now, so none of it gains worth; its alarms end with
+    `edge.custodian.silence`. Raises StoreUnavailable."""
+    now, known = to_micros(store.clock.now()), set(configured)
+    with store.read() as connection:
+        retired = {gap.camera for gap in footage.open_gaps(connection, "view")} - known
+    for camera in sorted(retired):
+        with store.write() as connection:
+            footage.close_gap(store, connection, camera, now, "view")
+        log.info("view_of_removed_camera_closed", camera=camera)
 
 
 def write_change(store: NodeStore, camera: CameraConfig, change: Change) -> None:

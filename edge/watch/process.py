@@ -20,9 +20,10 @@ from edge.config import CameraConfig, EdgeConfig
 from edge.process import ProcessContext
 from edge.watch import baseline as known_view
 from edge.watch.baseline import Baseline
-from edge.watch.changes import see_to_alarm, standing_condition, write_change
+from edge.watch.changes import retire_views, see_to_alarm, standing_condition, write_change
 from edge.watch.files import accept_file, baseline_file
 from edge.watch.live import ViewPublisher
+from edge.watch.looked import LookedNote, looked_file
 from edge.watch.measures import Grey, changes, measured
 from edge.watch.pictures import Coded, KeyDecoder, RecorderPictures, SecondStream
 from edge.watch.shown import Shown
@@ -30,11 +31,12 @@ from edge.watch.verdict import judge
 from edge.watch.view import Change, Seen, ViewState
 from models.opencv import cv2
 from retention.durable import FileLock, write_durably
-from retention.records.clock import from_micros, to_micros, to_text
+from retention.records.clock import to_micros
 from retention.store.database import NodeStore, StoreUnavailable
 
 POLL_MILLISECONDS = 200
 ALARM_SECONDS = 5.0
+AGAIN_SECONDS = 2.0
 SAVE_SECONDS = 300.0
 LOCK_WAIT_SECONDS = 10.0
 
@@ -53,7 +55,7 @@ class CameraWatch:
         self._before: Grey | None = None
         self._before_ns = self._before_at = 0
         self._unwritten: deque[Change] = deque()
-        self._alarm_due_ns = self._save_due_ns = 0
+        self._alarm_due_ns = self._save_due_ns = self._write_due_ns = 0
         self._garbage = False
 
     def take(self, coded: Coded) -> tuple[Shown, VideoFrame] | None:
@@ -73,7 +75,7 @@ class CameraWatch:
             self._unwritten.append(found)
         shown = Shown(
             camera=self._camera.id,
-            taken_at=to_text(from_micros(at)),
+            received_monotonic_ns=coded.received_monotonic_ns,
             condition=self._state.standing,
             width=frame.width,
             height=frame.height,
@@ -83,16 +85,12 @@ class CameraWatch:
     def step(self) -> None:
         """Write what is due. What cannot be written waits, in order."""
         now_ns = self._store.clock.monotonic_ns()
-        try:
-            while self._unwritten:
-                write_change(self._store, self._camera, self._unwritten[0])
-                self._unwritten.popleft()
-                self._alarm_due_ns = now_ns
-            if now_ns >= self._alarm_due_ns:
-                see_to_alarm(self._store, self._camera.id)
-                self._alarm_due_ns = now_ns + int(ALARM_SECONDS * 1e9)
-        except StoreUnavailable as exc:
-            log.error("view_not_written_yet", camera=self._camera.id, reason=str(exc))
+        if now_ns >= self._write_due_ns:
+            try:
+                self._write(now_ns)
+            except StoreUnavailable as exc:
+                log.error("view_not_written_yet", camera=self._camera.id, reason=str(exc))
+                self._write_due_ns = now_ns + int(AGAIN_SECONDS * 1e9)
         self._accept()
         if now_ns >= self._save_due_ns:
             self.save()
@@ -107,6 +105,15 @@ class CameraWatch:
             write_durably(path, known_view.to_bytes(self._baseline))
         except OSError as exc:
             log.warning("usual_view_not_kept", camera=self._camera.id, reason=exc.strerror)
+
+    def _write(self, now_ns: int) -> None:
+        while self._unwritten:
+            write_change(self._store, self._camera, self._unwritten[0])
+            self._unwritten.popleft()
+            self._alarm_due_ns = now_ns
+        if now_ns >= self._alarm_due_ns:
+            see_to_alarm(self._store, self._camera.id)
+            self._alarm_due_ns = now_ns + int(ALARM_SECONDS * 1e9)
 
     def _look(self, grey: Grey, at: int, monotonic_ns: int) -> Change | None:
         before, before_at = self._before, self._before_at or at
@@ -126,10 +133,17 @@ class CameraWatch:
 
     def _accept(self) -> None:
         path = accept_file(self._config, self._camera.id)
-        if path.exists():
-            log.info("view_accepted", camera=self._camera.id)
-            self._baseline = None
+        if not path.exists():
+            return
+        self._baseline = None
+        try:
+            # The old view first: a restart before the new one is learned must not bring it back.
+            baseline_file(self._config, self._camera.id).unlink(missing_ok=True)
             path.unlink()
+        except OSError as exc:
+            log.warning("view_accepted_but_not_noted", camera=self._camera.id, reason=exc.strerror)
+        else:
+            log.info("view_accepted", camera=self._camera.id)
 
     def _wall(self, monotonic_ns: int) -> int:
         """Return the wall time at which a picture was received."""
@@ -152,12 +166,15 @@ def run(context: ProcessContext) -> None:
         watches = {one.id: CameraWatch(store, config, one) for one in config.cameras}
         recorded, second = _sources(config, zmq_context, stack)
         publisher = stack.enter_context(ViewPublisher(zmq_context, config.socket("view")))
+        note = LookedNote(looked_file(config), store.clock)
+        retire_views(store, watches)
         while not context.stop.is_set():
             context.beat()
-            _take(watches, publisher, recorded.wait(POLL_MILLISECONDS))
+            _take(watches, publisher, note, recorded.wait(POLL_MILLISECONDS))
             for stream in second:
-                _take(watches, publisher, stream.taken())
+                _take(watches, publisher, note, stream.taken())
             publisher.notice()
+            _note_down(note)
             for watch in watches.values():
                 watch.step()
         for watch in watches.values():
@@ -188,9 +205,21 @@ def _sources(
 
 
 def _take(
-    watches: dict[str, CameraWatch], publisher: ViewPublisher, coded: Iterable[Coded]
+    watches: dict[str, CameraWatch],
+    publisher: ViewPublisher,
+    note: LookedNote,
+    coded: Iterable[Coded],
 ) -> None:
     for one in coded:
         found = watches[one.camera].take(one)
         if found is not None:
+            note.judged(one.camera, one.received_monotonic_ns)
             publisher.show(*found)
+
+
+def _note_down(note: LookedNote) -> None:
+    """Say how far the watch has come. Where that cannot be written, the custodian's alarm tells."""
+    try:
+        note.write()
+    except OSError as exc:
+        log.warning("looked_not_noted", reason=exc.strerror)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from retention.records.fields import Frozen, Moment
+from retention.records.fields import Count, Frozen
 
 Condition = Literal["clear", "black", "frozen", "covered", "out_of_focus", "moved"]
 PICTURE_TOPIC = b"J"
 
 
 class Shown(Frozen):
-    """What goes with a picture: when it was taken, and how the camera's view is judged."""
+    """What goes with a picture: when it was received, and how the camera's view is judged."""
 
     camera: str
-    taken_at: Moment
+    received_monotonic_ns: Count
     condition: Condition
     width: int
     height: int

@@ -1,6 +1,7 @@
 """Hourly coverage of a camera, so that central sees holding without seeing every segment.
 
-An hour is summarised when it is over and its last second is either sealed or in a gap. What of it
+An hour is summarised when it is over, its last second is either sealed or in a gap, and what the
+pictures showed in it was told (VIEW_TOLD_US). What of it
 lies in declared closed spans is not owed. Nights in which the node is off are summarised when it is
 on again, with nothing owed.
 """
@@ -19,6 +20,8 @@ from retention.store.log import append
 
 HOUR_US = 3_600_000_000
 MOST_AT_ONCE = 100
+VIEW_TOLD_US = 6_000_000
+"""A view gap may become a row so long after it began: the watch must be sure first."""
 
 
 def summarise_due(
@@ -37,8 +40,8 @@ def summarise_due(
         return 0
     for _ in range(MOST_AT_ONCE):
         end = (start // HOUR_US + 1) * HOUR_US
-        if end > now or not is_settled(connection, camera, end):
-            return end
+        if end + VIEW_TOLD_US > now or not is_settled(connection, camera, end):
+            return end + VIEW_TOLD_US
         append(store, connection, summary_of(connection, camera, scene_role, Span(start, end)))
         start = end
     return start

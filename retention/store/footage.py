@@ -228,6 +228,12 @@ def open_gap_of(
     return None if row is None else GapRow(*row)
 
 
+def open_gaps(connection: sqlite3.Connection, layer: Layer) -> list[GapRow]:
+    """Return every open gap of a layer, of configured cameras and others."""
+    rows = connection.execute(f"{_GAP} WHERE layer = ? AND ended_at IS NULL", (layer,))
+    return [GapRow(*row) for row in rows]
+
+
 def explained_until(connection: sqlite3.Connection, camera: str) -> int | None:
     """Return the end of the camera's last footage or closed gap, None if it has neither."""
     (segments,) = connection.execute(

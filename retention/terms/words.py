@@ -98,6 +98,7 @@ ALARMS: Words = {
     "CAMERA_SILENT": ("摄像头没有新录像", "A camera records nothing new"),
     "SEGMENT_INVALID": ("新录像无法读取", "New footage cannot be read"),
     "VIEW_UNUSABLE": ("摄像头画面不可用", "A camera shows nothing usable"),
+    "VIEW_UNWATCHED": ("摄像头画面未被检查", "A camera's picture is not checked"),
     "DISK_WARN": ("存储空间将不足", "Storage is running short"),
     "DISK_ALARM": ("存储空间即将用尽", "Storage is nearly used up"),
     "DISK_FULL": ("存储空间已用尽", "Storage is used up"),

@@ -27,6 +27,7 @@ from edge.session.service import Caller
 from edge.terminal.pages.wiring import Here, bar
 from edge.terminal.parts import Parts
 from edge.uplink.status import is_fresh
+from edge.watch.looked import is_looked_at
 from retention.pages.kit import PageKit
 from retention.records.clock import Clock, from_micros, to_micros
 from retention.records.payloads import AccessRecorded
@@ -41,13 +42,15 @@ MOST_LOOKS = 256
 
 @dataclass(frozen=True, slots=True)
 class CameraState:
-    """How a camera does: what its recorder says, what its picture says, and its open alarms."""
+    """How a camera does: what its recorder says, whether its pictures are looked at and what they
+    say, and its open alarms."""
 
     camera: str
     role: str
     state: Literal["recording", "starting", "down"]
     since: datetime | None
     cause: str | None
+    looked_at: bool
     view: str | None
     view_since: datetime | None
     last: SegmentRow | None
@@ -135,6 +138,7 @@ def _state(
         state="down" if gap is not None else "recording" if fresh else "starting",
         since=_began(gap),
         cause=None if gap is None else gap.cause,
+        looked_at=is_looked_at(parts.config, parts.store.clock, camera.id),
         view=None if view is None else view.cause,
         view_since=_began(view),
         last=last,

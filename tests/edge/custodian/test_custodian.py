@@ -122,6 +122,8 @@ def test_session_waits_for_its_post_roll_then_for_the_segments(
     assert len(asked.cameras) == 2  # not asked again at once
     for camera in asked.cameras:
         film(store, camera, closed - 120 * SECOND, closed + 31 * SECOND)
+    assert custodian.step() == 1  # what the pictures showed may be told still
+    clock.advance(timedelta(seconds=6))
     assert custodian.step() == 0
     (record,) = covered(store, session)
     assert (record["owed_ms"], record["covered_ms"]) == (240_000, 240_000)
@@ -259,3 +261,31 @@ def test_socket_that_cannot_be_made_ends_the_asker_at_once(config, monkeypatch):
     monkeypatch.setattr(EdgeConfig, "socket", lambda _, _name: next(addresses))
     with pytest.raises(zmq.ZMQError):
         SealAsker(config)
+
+
+def test_view_gap_that_is_told_late_takes_the_sessions_worth_away(
+    config, store, clock, session, asked
+):
+    """Without a post-roll everything may be sealed before the watch is sure."""
+    config = config.model_copy(update={"session": SessionConfig(post_roll_seconds=0)})
+    custodian = Custodian(config, store, asked)
+    closed = to_micros(clock.now())
+    for camera in config.cameras:
+        film(store, camera.id, closed - 120 * SECOND, closed + 10 * SECOND)
+    clock.advance(timedelta(seconds=5))
+    custodian.step()
+    with store.write() as connection:
+        footage.open_gap(
+            store,
+            connection,
+            "purchase",
+            SceneRole.PURCHASE,
+            closed - 40 * SECOND,
+            GapCause.VIEW_BLACK,
+        )
+    clock.advance(timedelta(seconds=2))
+    assert custodian.step() == 0
+    (record,) = covered(store, session)
+    worst, _ = record["scenes"]
+    assert (worst["camera"], worst["gap_causes"]) == ("purchase", ["view_black"])
+    assert worst["covered_ms"] == worst["owed_ms"] - 40_000

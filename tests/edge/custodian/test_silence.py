@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge.config import EdgeConfig
 from edge.custodian.coverage import cover, owed_span, unsettled
 from edge.custodian.opening import ClosedSales, adopt_hours, hours_of
-from edge.custodian.silence import SILENT_SEGMENTS, silent_since, watch_silence
+from edge.custodian.silence import OF_CAMERAS, SILENT_SEGMENTS, silent_since, watch_silence
 from retention.footage.coverage import Span
 from retention.records.clock import ManualClock, from_micros, to_micros, to_text
 from retention.records.keeping import ClosureDeclared
@@ -21,6 +21,7 @@ from retention.records.payloads import (
     SegmentSealed,
 )
 from retention.store import alarms, footage, opening
+from retention.store.alarms import Alarm
 from retention.store.database import NodeStore
 from retention.store.footage import SessionSpan
 from retention.store.log import all_records, append
@@ -122,6 +123,32 @@ def test_footage_that_ends_a_moment_ahead_is_no_clock_that_was_set_back(
     clock.jump(-timedelta(milliseconds=300))  # media time runs a little before the wall clock
     watch_silence(started, config)
     assert open_alarms(started) == []
+
+
+def test_alarm_that_a_clock_ahead_has_dated_ends_with_a_new_segment(
+    started: NodeStore, config: EdgeConfig, clock: ManualClock
+) -> None:
+    clock.jump(timedelta(days=300))
+    film(started)
+    clock.advance(timedelta(seconds=30))
+    watch_silence(started, config)
+    assert open_alarms(started) == [("CAMERA_SILENT", CAMERA)]
+    clock.jump(-timedelta(days=300))
+    film(started)
+    watch_silence(started, config)
+    assert open_alarms(started) == []
+
+
+def test_camera_that_was_removed_leaves_no_alarm_behind(
+    started: NodeStore, config: EdgeConfig, clock: ManualClock
+) -> None:
+    with started.write() as connection:
+        for alarm in OF_CAMERAS:
+            alarms.raise_alarm(started, connection, alarm, "removed", "", 0)
+        alarms.raise_alarm(started, connection, Alarm.VOLUME_MISSING, "removed", "", 0)
+        alarms.raise_alarm(started, connection, Alarm.VIEW_UNUSABLE, CAMERA, "", 0)
+    watch_silence(started, config)
+    assert open_alarms(started) == [("VIEW_UNUSABLE", CAMERA), ("VOLUME_MISSING", "removed")]
 
 
 def test_camera_that_never_recorded_is_silent_from_the_start_of_the_node_on(

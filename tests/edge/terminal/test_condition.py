@@ -25,7 +25,7 @@ from retention.footage.volumes import FreeSpace, Volumes
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import ManualClock, from_text, to_micros
 from retention.records.payloads import GapCause, NodeStopped, SceneRole
-from retention.store import footage, log
+from retention.store import alarms, footage, log
 from retention.store.database import NodeStore
 from tests.edge.counter_kit import FakeVerifier, config_for
 from tests.edge.terminal.test_live import Browser
@@ -111,6 +111,16 @@ def test_a_camera_records_waits_or_is_down_since_and_why(
     clock.advance(timedelta(minutes=3))
     waiting = condition(parts).cameras[0]
     assert waiting == CameraCondition("till", "purchase", "starting", from_text(STARTED))
+
+
+def test_a_camera_whose_pictures_nobody_checks_is_not_well(
+    parts: Parts, store: NodeStore, clock: ManualClock
+) -> None:
+    sealed(store, clock, "till")
+    with store.write() as connection:
+        now = to_micros(clock.now())
+        alarms.raise_alarm(store, connection, "VIEW_UNWATCHED", "till", "", now)
+    assert condition(parts).cameras[0] == CameraCondition("till", "purchase", "unwatched")
 
 
 def test_a_camera_that_never_recorded_is_waited_for(parts: Parts) -> None:

@@ -5,7 +5,14 @@ from datetime import timedelta
 import pytest
 
 from edge.config import EdgeConfig
-from edge.watch.changes import CAUSES, CONDITIONS, see_to_alarm, standing_condition, write_change
+from edge.watch.changes import (
+    CAUSES,
+    CONDITIONS,
+    retire_views,
+    see_to_alarm,
+    standing_condition,
+    write_change,
+)
 from edge.watch.verdict import Verdict
 from edge.watch.view import Change
 from retention.records.clock import ManualClock, to_micros, to_text
@@ -103,6 +110,20 @@ def test_alarm_is_raised_while_open_and_cleared_when_usable_again(store, config)
     see_to_alarm(store, CAMERA)
     see_to_alarm(store, CAMERA)
     assert kinds(store).count("alarm.raised") == kinds(store).count("alarm.cleared") == 1
+
+
+def test_view_of_a_camera_that_was_removed_does_not_stay_open(store, config, clock: ManualClock):
+    now, camera = to_micros(store.clock.now()), config.camera(CAMERA)
+    write_change(store, camera, change("clear", "black", now))
+    retire_views(store, [CAMERA])
+    assert "gap.closed" not in kinds(store)
+    clock.advance(timedelta(seconds=9))
+    retire_views(store, ["another"])
+    retire_views(store, ["another"])
+    with store.read() as connection:
+        (gap,) = footage.gaps_between(connection, CAMERA, 0, 2**62)
+    assert gap.ended_at == now + 9_000_000
+    assert kinds(store).count("gap.closed") == 1
 
 
 def test_dark_pharmacy_at_night_calls_nobody_until_it_opens(store, config, clock: ManualClock):

@@ -17,8 +17,9 @@ from edge.terminal.app import create_app
 from edge.terminal.cameras import CameraPictures
 from edge.terminal.pages.camera_routes import LOOK_SECONDS, Looks
 from edge.watch.live import ViewPublisher
+from edge.watch.looked import LookedNote, looked_file
 from edge.watch.shown import PICTURE_TOPIC, Shown
-from retention.records.clock import ManualClock, to_micros, to_text
+from retention.records.clock import ManualClock, to_micros
 from retention.records.payloads import GapCause, SceneRole
 from retention.store import alarms, footage
 from retention.store.log import all_records
@@ -48,8 +49,9 @@ def looker(visiting, seen_url) -> Visitor:
 
 def show(pictures: CameraPictures, clock: ManualClock) -> None:
     shown = Shown(
-        camera=CAMERA, taken_at=to_text(clock.now()), condition="clear", width=640, height=480
-    )
+        camera=CAMERA, received_monotonic_ns=clock.monotonic_ns(), condition="clear",
+        width=640, height=480,
+    )  # fmt: skip
     pictures.take([PICTURE_TOPIC, CAMERA.encode(), shown.model_dump_json().encode(), JPEG])
 
 
@@ -107,6 +109,18 @@ def test_look_ends_and_is_recorded_again_to_go_on(looker, store, pictures, clock
     assert len(looked(store)) == 2
 
 
+def test_picture_that_was_old_when_it_came_is_not_shown_as_if_it_were_now(looker, pictures, clock):
+    """The camera was unplugged an hour ago; the watch sends its newest picture to whoever comes."""
+    shown = Shown(
+        camera=CAMERA, received_monotonic_ns=clock.monotonic_ns(), condition="clear",
+        width=640, height=480,
+    )  # fmt: skip
+    clock.advance(timedelta(hours=1))
+    mine = look_of(looker.get("/counter/cameras").html)
+    pictures.take([PICTURE_TOPIC, CAMERA.encode(), shown.model_dump_json().encode(), JPEG])
+    assert looker.http.get(mine).status_code == 204
+
+
 def test_old_picture_is_not_shown_as_if_it_were_now(looker, pictures, clock):
     mine = look_of(looker.get("/counter/cameras").html)
     assert looker.http.get(mine).status_code == 204  # none came yet
@@ -141,6 +155,19 @@ def test_state_is_told_in_words(visiting, seen_url, store, clock, lang):
     assert visitor.get("/counter/cameras/unknown/state").status == 404
 
 
+def test_picture_that_nobody_looks_at_is_not_called_usable(looker, config, clock):
+    path = f"/counter/cameras/{CAMERA}/state"
+    assert "画面未检查" in looker.get(path).text
+    note = LookedNote(looked_file(config), clock)
+    note.path.parent.mkdir(exist_ok=True)
+    note.judged(CAMERA, clock.monotonic_ns())
+    note.write()
+    clock.advance(timedelta(seconds=29))
+    assert "画面正常" in looker.get(path).text
+    clock.advance(timedelta(seconds=1))
+    assert "画面未检查" in looker.get(path).text
+
+
 def test_looks_are_not_kept_without_end(clock):
     looks = Looks(clock)
     numbers = [looks.begin("t") for _ in range(400)]
@@ -157,8 +184,9 @@ def test_pictures_are_made_only_while_somebody_looks(tmp_path, zmq_context, cloc
     frame = av.VideoFrame.from_ndarray(np.full((480, 640, 3), 90, np.uint8), format="bgr24")
     frame.pts, frame.time_base = 0, Fraction(1, 10)
     shown = Shown(
-        camera=CAMERA, taken_at=to_text(clock.now()), condition="black", width=640, height=480
-    )
+        camera=CAMERA, received_monotonic_ns=clock.monotonic_ns(), condition="black",
+        width=640, height=480,
+    )  # fmt: skip
     pictures, stop = CameraPictures(clock), threading.Event()
     address = f"ipc://{tmp_path}/view"
     with ViewPublisher(zmq_context, address) as publisher:
