@@ -234,7 +234,7 @@ def _write_proofs(work: _Work, connection: sqlite3.Connection, selection: Select
     if tree.root().hex() != work.head.checkpoint.root_hash:
         raise ExportRefused("the log and its frontier disagree: run `countersight retention check`")
     with work.archive.entry(verify.CHECKPOINTS) as entry:
-        for line in _checkpoints(work, connection, tree, selection.records):
+        for line in _checkpoints(work, connection, tree, selection):
             entry.write(line + b"\n")
     with tempfile.TemporaryFile(dir=work.wanted.out.parent) as spool:
         with work.archive.entry(verify.RECORDS) as entry:
@@ -251,12 +251,13 @@ def _write_proofs(work: _Work, connection: sqlite3.Connection, selection: Select
 
 
 def _checkpoints(
-    work: _Work, connection: sqlite3.Connection, tree: LogTree, places: Sequence[int]
+    work: _Work, connection: sqlite3.Connection, tree: LogTree, selection: Selection
 ) -> Iterator[bytes]:
     """Yield the countersigned checkpoints that first covered a record, and the newest of all.
 
     Central's signature under a checkpoint shows that what it covers existed by then; so the
-    earliest ones are worth most. They are thinned when there are many.
+    earliest ones are worth most. They are thinned when there are many, those of footage by
+    themselves: months of records about who looked must not crowd them out.
     """
     head = work.head.checkpoint.tree_size
     signer = None if work.central_key is None else key_id_of(work.central_key)
@@ -269,10 +270,14 @@ def _checkpoints(
         signed = SignedCountersignature.model_validate_json(row["countersigned"])
         if signed.signature.key_id == signer:  # what an earlier key of central's signed is no proof
             countersigned[row["tree_size"]] = signed
-    for size in [
-        *_thinned(_first_covering(places, [one for one in countersigned if one < head])),
-        head,
-    ]:
+    sizes = [one for one in countersigned if one < head]
+    footage_at = sorted(row.sequence for row in selection.segments)
+    kept = {
+        size
+        for places in (footage_at, selection.records)
+        for size in _thinned(_first_covering(places, sizes))
+    }
+    for size in [*sorted(kept), head]:
         body = connection.execute("SELECT body FROM checkpoints WHERE tree_size = ?", (size,))
         counter = countersigned.get(size)
         yield canonical_bytes(

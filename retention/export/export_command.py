@@ -1,7 +1,8 @@
 """`countersight retention export` and `verify-export`.
 
 An export asks for the inspector's own secret; with `--secret-file` it reads it from a file. Exit
-codes: 0 done and everything holds, 1 something does not (each is named), 2 wrong usage.
+codes: 0 done and everything holds, 1 something does not (each is named), 2 wrong usage;
+`verify-export` has 3 too: what is there holds, but something is to be weighed first.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import getpass
 import json
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -70,6 +72,7 @@ def _export(wanted: argparse.Namespace) -> int:
         text = getattr(wanted, name)
         if not text.strip() or len(text) > MOST_TEXT or not text.isprintable():
             raise ExportRefused(f"--{name}: 1 to {MOST_TEXT} characters that can be printed")
+    _outside(wanted.out, node.volume_roots.values())
     with closing(node.open_store()) as store:
         _check_inspector(store, wanted.author, wanted.secret_file)
         made = export(
@@ -84,6 +87,13 @@ def _export(wanted: argparse.Namespace) -> int:
         )
     print(json.dumps(_json(made), ensure_ascii=False) if wanted.json else _text(made))
     return 1 if made.faults else 0
+
+
+def _outside(out: Path, volumes: Iterable[Path]) -> None:
+    """A file that is no footage has no place among it."""
+    for folder in volumes:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise ExportRefused(f"--out {out}: lies in the node's footage; write it elsewhere")
 
 
 def _check_inspector(store: NodeStore, name: str, file: Path | None) -> None:
@@ -184,7 +194,7 @@ def _verify(wanted: argparse.Namespace) -> int:
     print(
         json.dumps(report.to_json(), ensure_ascii=False) if wanted.json else verify.text_of(report)
     )
-    return 0 if report.ok else 1
+    return report.exit_code
 
 
 def _key(text: str | None, option: str) -> bytes | None:

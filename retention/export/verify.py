@@ -6,7 +6,9 @@
                                           export says; without them nothing shows whose keys signed
     ... --json                            one JSON object on standard output
 
-Exit codes: 0 everything holds, 1 something does not (each is named), 2 wrong usage.
+Exit codes: 0 everything holds; 1 something does not (each is named); 2 wrong usage; 3 what is here
+holds, but something is to be weighed first (each is named): keys that nobody compared, footage or
+steps that only the node vouches for, footage that lacks without a reason that is proven.
 
 Nothing in the export is believed, this file included: take it from a source you trust. What is
 checked, in this order, repeated at the code:
@@ -18,7 +20,9 @@ checked, in this order, repeated at the code:
  (4) every record is in the node's log (RFC 9162), in canonical form, and of this node;
  (5) every segment file is the one that its `segment.sealed` record fixed when it was recorded;
      every recorded segment that is not here is named with its reason;
- (6) holes between segments are explained by gaps.
+ (6) from the beginning of the span to its end, holes in the footage are explained by gaps.
+
+What no export can show is that the node left no record out: central holds a copy of every step.
 """
 
 from __future__ import annotations
@@ -56,6 +60,10 @@ SEGMENT_FILE = re.compile(r"footage/([a-z0-9-]+)/[0-9]{8}/([0-9a-f-]{36})\.mp4")
 MAX_NAME, MAX_ENTRIES, MAX_MANIFEST, MAX_LINE = 200, 60_000, 64 << 20, 512 << 10
 CHUNK_BYTES = 64 * 1024
 HOLE_MS = 1000
+HOUR_MS = 3_600_000
+OPEN_MS = 2 * HOUR_MS  # a segment lasts an hour at most
+LATE_MS = 24 * HOUR_MS
+FLOOR_MS = 366 * 24 * HOUR_MS - HOUR_MS // 12  # of footage by law; clocks differ by minutes
 
 CODES = {
     # code: (Chinese, English)
@@ -78,14 +86,25 @@ CODES = {
     "SEGMENT_NOT_NAMED": ("有记录的录像不在且未说明", "recorded footage is neither here nor named"),
     "SEGMENT_MISSING": ("节点已没有这段录像", "the node has lost this footage"),
     "DISPOSAL_NOT_PROVEN": ("没有处置记录", "its disposal is not recorded"),
+    "DISPOSED_EARLY": ("录像未满一年即被处置", "footage was disposed of before a year had passed"),
     # what is told without being wrong
     "NOT_EXAMINED": ("其余部分未核验", "what comes after this was not examined"),
     "KEYS_NOT_COMPARED": ("公钥尚未与管理机构核对", "keys were not compared with the agency's"),
-    "NOT_COUNTERSIGNED": ("尚无中心会签", "not countersigned by central"),
-    "SEGMENT_DISPOSED": ("录像已依法到期处置", "footage was lawfully disposed of"),
-    "SEGMENT_UNREACHABLE": ("录像当时无法取到", "this footage could not be reached then"),
+    "NOT_COUNTERSIGNED": (
+        "中心尚未会签，仅凭节点自己的说法",
+        "central has not countersigned it: the node's word alone",
+    ),
+    "COUNTERSIGNED_LATE": (
+        "录像时间过后一天以上中心才会签，之前的时间仅凭节点自己的说法",
+        "central countersigned it over a day after its time: until then the node's word alone",
+    ),
+    "SEGMENT_DISPOSED": ("录像保存满一年后已处置", "footage was disposed of after a year and more"),
+    "SEGMENT_UNREACHABLE": (
+        "录像有记录，但导出时磁盘不在或文件无法取到",
+        "recorded, but out of reach when this was exported",
+    ),
     "NOT_SEALED_YET": ("导出时尚未封存", "not sealed yet when this was exported"),
-    "RECORD_DISPOSED": ("记录已依法到期处置", "a record was lawfully disposed of"),
+    "RECORD_DISPOSED": ("记录到期已处置", "a record was disposed of, and another says so"),
     "HOLE_UNEXPLAINED": ("录像间断没有说明", "a hole in the footage that no gap explains"),
     "ORDINAL_MISSING": ("录像序号不连续", "a number between segments is missing"),
 }  # fmt: skip
@@ -94,6 +113,11 @@ ABSENT = (
     "RECORD_DISPOSED",
 )  # fmt: skip
 """Why something of the span is not here, as the node says it."""
+TO_BE_WEIGHED = (
+    "NOT_EXAMINED", "KEYS_NOT_COMPARED", "NOT_COUNTERSIGNED", "COUNTERSIGNED_LATE",
+    "SEGMENT_UNREACHABLE", "HOLE_UNEXPLAINED", "ORDINAL_MISSING",
+)  # fmt: skip
+"""Notes without which "everything holds" would say too much."""
 
 
 class Refused(Exception):
@@ -115,6 +139,11 @@ class Report:
     @property
     def ok(self) -> bool:
         return not self.bad
+
+    @property
+    def exit_code(self) -> int:
+        weighed = any(one["code"] in TO_BE_WEIGHED for one in self.notes)
+        return 1 if self.bad else 3 if weighed else 0
 
     def blame(self, refused: Refused) -> None:
         self.bad.append(_finding(refused.code, refused.subject, refused.detail))
@@ -194,6 +223,8 @@ def ed25519_holds(public_key: bytes, message: bytes, signature: bytes) -> bool:
         key = _point(public_key)
     except ValueError:
         return False
+    if _encoded(_times(8, key)) == _encoded((0, 1, 1, 0)):
+        return False  # of small order: one signature would hold for many messages
     digest = hashlib.sha512(signature[:32] + public_key + message).digest()
     k = int.from_bytes(digest, "little") % _L
     minus_key = (_P - key[0], key[1], key[2], _P - key[3])
@@ -384,6 +415,11 @@ SEALED_SHAPE = {
     "started_at": str, "ended_at": str, "duration_ms": int, "bytes": int, "codec": str,
     "file_sha256": str, "chunk_root": str, "recovered": bool, "truncated_bytes": int,
 }  # fmt: skip
+DISPOSED_SHAPE = {
+    "segment": str, "sequence": int, "camera": str, "scene_role": str, "started_at": str,
+    "ended_at": str, "bytes": int, "file_sha256": str, "owed_until": str,
+}  # fmt: skip
+RECORDS_DISPOSED_SHAPE = {"retention": str, "sequences": [int], "owed_until": str}
 GAP_SHAPE = {"gap": str, "camera": str, "scene_role": str, "started_at": str, "cause": str}
 CLOSED_SHAPE = {**GAP_SHAPE, "ended_at": str}
 PROOF_SHAPE = {"leaf_index": int, "path": [str]}
@@ -640,7 +676,10 @@ class Export:
         self._roots: dict[str, tuple[int, str, str]] = {}
         self._sealed: dict[str, Checked] = {}
         self._places: dict[str, int] = {}
-        self._disposed: dict[str, int] = {}
+        self._disposed: dict[str, Checked] = {}
+        self._disposed_at: dict[str, str] = {}
+        self._records_disposed: set[int] = set()
+        self._uncovered = self._steps_alone = 0
         self._gaps: dict[str, Checked] = {}
         self._countersigned: list[tuple[int, str]] = []
 
@@ -661,6 +700,7 @@ class Export:
             self._check_checkpoints()
             self._check_records()
             self._check_segments()
+            self._check_floors()
             self._check_order()
         except Refused as refused:
             self.report.blame(refused)
@@ -682,7 +722,7 @@ class Export:
             raise Refused("MANIFEST_REFUSED", MANIFEST, f"format {manifest['format']!r:.40}")
         self._manifest = manifest
         named = ("export", "node", "pharmacy", "agency", "session", "started_at", "ended_at",
-                 "made_at", "author", "reason", "records", "segments")  # fmt: skip
+                 "cameras", "made_at", "author", "reason", "records", "segments")  # fmt: skip
         self.report.facts.update({key: manifest[key] for key in named})
         self.report.facts["manifest_sha256"] = hashlib.sha256(raw).hexdigest()
 
@@ -831,9 +871,7 @@ class Export:
     # (4) records
 
     def _check_records(self) -> None:
-        before, count, uncovered = -1, 0, 0
-        sizes = [size for size, _ in self._countersigned]
-        seen_at: set[str] = set()
+        before, count = -1, 0
         proofs = self._lines(PROOFS, PROOF_SHAPE, "RECORD_NOT_PROVEN")
         with self._source.open(RECORDS) as stream:
             while True:
@@ -850,17 +888,35 @@ class Export:
                 if sequence <= before:
                     raise Refused("RECORD_REFUSED", subject, "out of order")
                 before, count = sequence, count + 1
-                place = bisect.bisect_right(sizes, sequence)
-                uncovered += place == len(sizes)
-                if place < len(sizes):
-                    seen_at.add(self._countersigned[place][1])
         if proof is not None or count != self._manifest["records"]:
             raise Refused("RECORD_REFUSED", RECORDS, f"{count} records, the manifest says another")
-        self.report.facts["records_countersigned"] = count - uncovered
-        self.report.facts["countersigned_at"] = [min(seen_at), max(seen_at)] if seen_at else []
-        if uncovered:
-            said = f"{uncovered} of {count} records rest on the node's word alone"
+        self.report.facts["records_countersigned"] = count - self._uncovered
+        self._weigh_countersignatures()
+
+    def _seen_at(self, sequence: int) -> str | None:
+        """Return when central had countersigned a record by, None when it has not."""
+        place = bisect.bisect_right(self._countersigned, (sequence, "~"))
+        return None if place == len(self._countersigned) else self._countersigned[place][1]
+
+    def _weigh_countersignatures(self) -> None:
+        seen = {one: self._seen_at(place) for one, place in self._places.items()}
+        at = sorted(moment for moment in seen.values() if moment is not None)
+        alone = len(seen) - len(at)
+        self.report.facts["segments_countersigned"] = len(at)
+        self.report.facts["countersigned_at"] = [at[0], at[-1]] if at else []
+        if alone or self._steps_alone:
+            said = f"{alone} of {len(seen)} segments, {self._steps_alone} steps of sessions"
             self.report.note("NOT_COUNTERSIGNED", RECORDS, said)
+        late = {
+            one: apart
+            for one, moment in seen.items()
+            if moment is not None
+            and (apart := _apart(self._sealed[one]["ended_at"], moment)) > LATE_MS
+        }
+        if late:
+            worst = max(late, key=lambda one: late[one])
+            said = f"{len(late)} of {len(seen)} segments; {worst}: {late[worst] // HOUR_MS} h"
+            self.report.note("COUNTERSIGNED_LATE", RECORDS, said)
 
     def _check_record(self, record: Any, raw: bytes, proof: Checked | None, subject: str) -> int:
         manifest = self._manifest
@@ -877,11 +933,23 @@ class Export:
         ):  # fmt: skip
             raise Refused("RECORD_NOT_PROVEN", subject, f"record {sequence}")
         kind, segment = record.get("kind"), str(payload.get("segment"))
+        seen_at = self._seen_at(sequence)
+        self._uncovered += seen_at is None
         if kind == "segment.sealed":
+            if segment in self._sealed:
+                raise Refused("RECORD_REFUSED", subject, f"segment {segment} was sealed before")
             self._sealed[segment] = _fitting(payload, SEALED_SHAPE, subject)
             self._places[segment] = sequence
         elif kind == "segment.disposed":
-            self._disposed[segment] = payload.get("sequence", -1)
+            self._disposed[segment] = _fitting(payload, DISPOSED_SHAPE, subject)
+            # The node's clock may say anything; it was no later than when central saw it.
+            said = str(record.get("occurred_at"))
+            self._disposed_at[segment] = said if seen_at is None else min(said, seen_at)
+        elif kind == "records.disposed":
+            gone = _fitting(payload, RECORDS_DISPOSED_SHAPE, subject)
+            self._records_disposed |= set(gone["sequences"])
+        elif str(kind).split(".")[0] in ("session", "identity", "settlement"):
+            self._steps_alone += seen_at is None
         elif kind in ("gap.opened", "gap.closed"):
             gap = _fitting(payload, GAP_SHAPE if kind == "gap.opened" else CLOSED_SHAPE, subject)
             self._gaps[gap["gap"]] = gap  # its closing comes later and says more
@@ -923,31 +991,62 @@ class Export:
             raise Refused("MANIFEST_REFUSED", MANIFEST, f"reason {reason!r:.40}")
         if one["what"] == "segment":
             unseen.discard(subject)
-        if reason == "SEGMENT_DISPOSED":
-            place = self._places.get(subject)
-            if subject not in self._disposed or place not in (None, self._disposed[subject]):
-                self.report.blame(Refused("DISPOSAL_NOT_PROVEN", subject, detail))
-                return
-        if reason in ("SEGMENT_MISSING", "SEGMENT_CHANGED"):
+        gone = self._disposed.get(subject)
+        if (reason == "SEGMENT_DISPOSED" and (gone is None or not self._fits(gone))) or (
+            reason == "RECORD_DISPOSED" and subject not in map(str, self._records_disposed)
+        ):
+            self.report.blame(Refused("DISPOSAL_NOT_PROVEN", subject, detail))
+        elif reason == "SEGMENT_MISSING":
             self.report.blame(Refused(reason, subject, detail))
         else:
             self.report.note(reason, subject, detail)
 
+    def _fits(self, gone: Checked) -> bool:
+        """Tell whether a disposal is of the segment that was sealed, as far as that is here."""
+        sealed = self._sealed.get(gone["segment"])
+        same = ("camera", "started_at", "ended_at", "bytes", "file_sha256")
+        return sealed is None or (
+            gone["sequence"] == self._places[gone["segment"]]
+            and all(gone[key] == sealed[key] for key in same)
+        )
+
+    def _check_floors(self) -> None:
+        for segment, gone in self._disposed.items():
+            if _apart(gone["ended_at"], self._disposed_at[segment]) < FLOOR_MS:
+                said = f"{gone['ended_at']}, {self._disposed_at[segment]}"
+                self.report.blame(Refused("DISPOSED_EARLY", segment, said))
+
     # (6) order and holes
 
     def _check_order(self) -> None:
-        order = sorted(self._sealed.values(), key=lambda one: (one["camera"], one["started_at"]))
-        for at in range(1, len(order)):
-            before, after = order[at - 1], order[at]
-            camera = after["camera"]
-            if before["camera"] != camera:
-                continue
-            ordinals = (before["ordinal"], after["ordinal"])
-            if before["run"] == after["run"] and ordinals[1] != ordinals[0] + 1:
-                said = f"{ordinals[0]} → {ordinals[1]}"
-                self.report.note("ORDINAL_MISSING", after["segment"], said)
-            for start, end in self._unexplained(camera, before["ended_at"], after["started_at"]):
-                self.report.note("HOLE_UNEXPLAINED", camera, f"{start} – {end}")
+        manifest = self._manifest
+        of_camera: dict[str, list[Checked]] = {camera: [] for camera in manifest["cameras"]}
+        known = {**self._disposed, **self._sealed}
+        for one in sorted(known.values(), key=lambda one: str(one["started_at"])):
+            of_camera.setdefault(one["camera"], []).append(one)
+        still_open = {
+            one["subject"] for one in manifest["absent"] if one["reason"] == "NOT_SEALED_YET"
+        }
+        until = min(manifest["ended_at"], manifest["made_at"])
+        for camera, segments in of_camera.items():
+            at, before = manifest["started_at"], None
+            for one in segments:
+                if before is not None and before.get("run", "") == one.get("run"):
+                    self._check_ordinals(before, one)
+                self._check_hole(camera, at, one["started_at"])
+                at, before = max(at, one["ended_at"]), one
+            if camera not in still_open or _apart(at, manifest["made_at"]) > OPEN_MS:
+                self._check_hole(camera, at, until)
+
+    def _check_ordinals(self, before: Checked, after: Checked) -> None:
+        ordinals = (before["ordinal"], after["ordinal"])
+        if ordinals[1] != ordinals[0] + 1:
+            said = f"{ordinals[0]} → {ordinals[1]}"
+            self.report.note("ORDINAL_MISSING", after["segment"], said)
+
+    def _check_hole(self, camera: str, start: str, end: str) -> None:
+        for since, until in self._unexplained(camera, start, end):
+            self.report.note("HOLE_UNEXPLAINED", camera, f"{since} – {until}")
 
     def _unexplained(self, camera: str, start: str, end: str) -> Iterator[tuple[str, str]]:
         """Yield what of a hole no gap covers. Moments are text of one form, in order as such."""
@@ -1003,13 +1102,18 @@ def text_of(report: Report) -> str:
     if "export" in facts:
         lines.append(
             f"导出 / export {facts['export']}, 节点 / node {facts['node']} ({facts['pharmacy']}), "
-            f"{facts['started_at']} – {facts['ended_at']}"
+            f"{facts['started_at']} – {facts['ended_at']}, "
+            f"摄像头 / cameras {', '.join(map(str, facts['cameras']))}"  # type: ignore[call-overload]
         )
     if report.ok:
+        holds = "完好 / holds"
+        if report.exit_code:
+            holds = "完好，但须先权衡以上各项 / holds, but weigh what is noted above first"
         lines.append(
-            f"完好 / holds: {facts['segments']} 段录像 / segments, {facts['footage_bytes']} 字节 / "
-            f"bytes, {facts['records']} 条记录 / records, 其中会签 / of which countersigned "
-            f"{facts['records_countersigned']}"
+            f"{holds}: {facts['segments']} 段录像 / segments, "
+            f"其中会签 / of which countersigned {facts['segments_countersigned']}, "
+            f"{facts['footage_bytes']} 字节 / bytes, {facts['records']} 条记录 / records, "
+            f"其中会签 / of which countersigned {facts['records_countersigned']}"
         )
     else:
         lines.append(f"不成立 / does not hold: {len(report.bad)} 处 / findings")
@@ -1041,7 +1145,7 @@ def main(arguments: list[str]) -> int:
         return 2
     said = json.dumps(report.to_json(), ensure_ascii=False) if wanted.json else text_of(report)
     sys.stdout.write(said + "\n")
-    return 0 if report.ok else 1
+    return report.exit_code
 
 
 if __name__ == "__main__":

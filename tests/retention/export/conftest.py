@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from retention.export.build import Made, Wanted, export
 from retention.export.selection import Span
 from retention.footage.volumes import Volumes
 from retention.records.checkpoint import Countersignature, SignedCountersignature
-from retention.records.clock import ManualClock, to_micros, to_text
+from retention.records.clock import ManualClock, from_text, to_micros, to_text
 from retention.records.payloads import GapCause, SceneRole, SegmentSealed
 from retention.records.signing import Context, Ed25519Signer
 from retention.store import footage, uplink
@@ -90,15 +90,15 @@ class Node:
             mark_closed(connection, self.session, opened + timedelta(seconds=2))
         return self.session
 
-    def countersign(self) -> None:
-        """Central saw the log as it is now."""
+    def countersign(self, seen_at: datetime | None = None) -> None:
+        """Central saw the log as it is now, by its own clock."""
         with self.store.write() as connection:
             said = uplink.make_checkpoint(self.store, connection, self.signer).checkpoint
             seen = Countersignature(
                 node=said.node,
                 tree_size=said.tree_size,
                 root_hash=said.root_hash,
-                seen_at=to_text(self.clock.now()),
+                seen_at=to_text(seen_at or self.clock.now()),
             )
             signature = self.central.sign(Context.COUNTERSIGNATURE, seen)
             uplink.keep_countersignature(
@@ -106,9 +106,9 @@ class Node:
             )
 
     def span(self, session: str | None = None) -> Span:
-        now = self.clock.now()
-        span = (to_micros(now - DAY), to_micros(now))
-        return Span(session, *span, (self.camera.name,))
+        """From the first footage until now."""
+        began = to_micros(from_text(self.sealed[0].started_at))
+        return Span(session, began, to_micros(self.clock.now()), (self.camera.name,))
 
     def export(
         self,

@@ -135,3 +135,17 @@ def test_the_check_needs_the_standard_library_of_python_3_8_and_nothing_else() -
     later = {"removeprefix", "removesuffix", "bit_count", "is_relative_to", "pairwise"}
     attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not attributes & later
+
+
+@pytest.mark.parametrize(
+    "key", ["01" + "00" * 31, "00" * 32, "ec" + "ff" * 30 + "7f", "00" * 31 + "80"]
+)
+def test_a_key_under_which_one_signature_fits_many_messages_is_refused(key: str) -> None:
+    """Points of small order: R = the neutral point, S = 0 would hold for one message in eight."""
+    signature = b"\x01" + bytes(63)
+    held = [
+        number
+        for number in range(64)
+        if verify.ed25519_holds(bytes.fromhex(key), str(number).encode(), signature)
+    ]
+    assert held == []

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,9 +16,15 @@ import pytest
 from retention.export import build, verify
 from retention.export.archive import ExportRefused
 from retention.export.selection import Span, span_of_session
-from retention.records.clock import to_micros, to_text
-from retention.records.keeping import Hold, HoldPlaced, HoldReleased, SegmentDisposed
-from retention.records.payloads import SceneRole
+from retention.records.clock import from_micros, to_micros, to_text
+from retention.records.keeping import (
+    Hold,
+    HoldPlaced,
+    HoldReleased,
+    RecordsDisposed,
+    SegmentDisposed,
+)
+from retention.records.payloads import SceneRole, SegmentSealed
 from retention.store.database import StoreUnavailable
 from retention.store.log import all_records, append
 from tests.retention.export.conftest import DAY, ROLLS, Node
@@ -50,7 +57,8 @@ def test_an_export_verifies_with_the_keys_as_the_agency_knows_them(node: Node) -
     assert report.facts["manifest_sha256"] == made.manifest_sha256
     # all but the access record, which central has not seen yet
     assert report.facts["records_countersigned"] == made.records - 1
-    assert notes_of(made.out)["NOT_COUNTERSIGNED"] == verify.RECORDS
+    assert report.facts["segments_countersigned"] == 4
+    assert (report.notes, report.exit_code) == ([], 0)
 
 
 def test_the_files_are_the_sealed_ones_byte_for_byte(node: Node) -> None:
@@ -68,9 +76,14 @@ def test_the_unpacked_export_checks_itself_with_the_standard_library_alone(
     with zipfile.ZipFile(node.export().out) as archive:
         archive.extractall(folder)
     command = [sys.executable, "-I", "-S", str(folder / "verify.py")]
-    good = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    known = ["--node-key", node.signer.public_key.hex(),
+             "--central-key", node.central.public_key.hex()]  # fmt: skip
+    good = subprocess.run([*command, *known], capture_output=True, text=True, timeout=60)
     assert good.returncode == 0, good.stdout + good.stderr
     assert "完好 / holds: 4 段录像" in good.stdout
+    anybody = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert anybody.returncode == 3
+    assert "weigh what is noted above first: 4 段录像" in anybody.stdout
     segment = next(folder.glob("footage/**/*.mp4"))
     segment.write_bytes(segment.read_bytes()[:-1])
     (folder / "added.txt").write_text("x")
@@ -242,7 +255,32 @@ def test_footage_disposed_of_before_it_was_reached_is_no_loss(
 
 def test_lawful_disposals_are_named_and_proven(node: Node) -> None:
     """Rows as disposal leaves them: no segment row, both records; one record without its bytes."""
-    gone = node.sealed[0]
+    gone, span = node.sealed[0], node.span()
+    node.clock.advance(366 * DAY)
+    dispose(node, gone)
+    with node.store.write() as connection:
+        basket = connection.execute(
+            "SELECT sequence FROM log WHERE kind = 'session.basket'"
+        ).fetchone()["sequence"]
+        said = append(node.store, connection, RecordsDisposed(
+            retention="archive", sequences=(basket,), owed_until=gone.ended_at
+        ))  # fmt: skip
+        connection.execute(
+            "UPDATE log SET bytes = x'', disposed_by = ? WHERE sequence = ?",
+            (said.sequence, basket),
+        )
+    made = node.export(span)
+    assert {(one.reason, one.subject) for one in made.absent} == {
+        ("SEGMENT_DISPOSED", gone.segment), ("RECORD_DISPOSED", str(basket)),
+    }  # fmt: skip
+    assert made.faults == ()
+    report = examined(made.out)
+    assert report.ok, report.bad
+    assert "session.basket" not in kinds_in(made.out)
+
+
+def dispose(node: Node, gone: SegmentSealed) -> None:
+    """Rows and records as disposal leaves them, whether it was due or not."""
     with node.store.write() as connection:
         row = connection.execute(
             "DELETE FROM segments WHERE id = ? RETURNING sequence, path", (gone.segment,)
@@ -252,22 +290,57 @@ def test_lawful_disposals_are_named_and_proven(node: Node) -> None:
             scene_role=SceneRole.PURCHASE, started_at=gone.started_at, ended_at=gone.ended_at,
             bytes=gone.bytes, file_sha256=gone.file_sha256, owed_until=gone.ended_at,
         ))  # fmt: skip
-        basket = connection.execute(
-            "SELECT sequence FROM log WHERE kind = 'session.basket'"
-        ).fetchone()["sequence"]
-        connection.execute(
-            "UPDATE log SET bytes = x'', disposed_by = ? WHERE sequence = ?",
-            (row["sequence"] + 1, basket),
-        )
     (node.root / row["path"]).unlink()
-    made = node.export()
-    assert {(one.reason, one.subject) for one in made.absent} == {
-        ("SEGMENT_DISPOSED", gone.segment), ("RECORD_DISPOSED", str(basket)),
-    }  # fmt: skip
-    assert made.faults == ()
+
+
+def test_a_disposal_before_its_time_fails_the_check(node: Node) -> None:
+    """The node's own record of it proves that it happened, not that it was lawful."""
+    span = node.span()
+    node.clock.advance(365 * DAY)
+    dispose(node, node.sealed[0])
+    made = node.export(span)
     report = examined(made.out)
-    assert report.ok, report.bad
-    assert "session.basket" not in kinds_in(made.out)
+    assert (codes(report), report.bad[0]["subject"]) == (
+        {"DISPOSED_EARLY"}, node.sealed[0].segment,
+    )  # fmt: skip
+
+
+def test_a_disposal_dated_ahead_is_judged_by_when_central_saw_it(node: Node) -> None:
+    span, today = node.span(), node.clock.now()
+    node.clock.advance(400 * DAY)
+    dispose(node, node.sealed[0])
+    node.countersign(today)
+    assert codes(examined(node.export(span).out)) == {"DISPOSED_EARLY"}
+
+
+def test_footage_that_central_heard_of_late_is_told(node: Node) -> None:
+    """What is made up afterwards cannot have been countersigned at its time."""
+    node.record(1)
+    span = node.span()
+    node.clock.advance(3 * DAY)
+    node.countersign()
+    made = node.export(span)
+    (note,) = [one for one in examined(made.out).notes if one["code"] == "COUNTERSIGNED_LATE"]
+    assert note["detail"].startswith("1 of 5 segments; ")
+    assert note["detail"].endswith(": 72 h")
+
+
+def test_footage_that_lacks_at_either_end_of_the_span_is_told(node: Node) -> None:
+    span = node.span()
+    wider = Span(None, span.started_at - 60_000_000, span.ended_at, (*span.cameras, "other"))
+    node.clock.advance(DAY)
+    made = node.export(replace(wider, ended_at=span.ended_at + 60_000_000))
+    holes = [
+        (one["subject"], one["detail"])
+        for one in examined(made.out).notes
+        if one["code"] == "HOLE_UNEXPLAINED"
+    ]
+    first, last = node.sealed[0].started_at, node.sealed[-1].ended_at
+    start, end = (to_text(from_micros(at)) for at in (wider.started_at, span.ended_at + 60_000_000))
+    assert holes == [
+        ("counter-1", f"{start} – {first}"), ("counter-1", f"{last} – {end}"),
+        ("other", f"{start} – {end}"),
+    ]  # fmt: skip
 
 
 def test_footage_that_is_still_open_is_named(node: Node) -> None:
@@ -285,7 +358,9 @@ def test_without_central_an_export_says_what_it_rests_on(node: Node) -> None:
     report = examined(made.out)
     assert report.ok
     assert report.facts["records_countersigned"] == 0
-    assert f"{made.records} of {made.records}" in report.notes[-1]["detail"]
+    assert report.facts["segments_countersigned"] == 0
+    assert "4 of 4 segments, 3 steps" in report.notes[-1]["detail"]
+    assert report.exit_code == 3
 
 
 def test_the_earliest_countersignatures_are_kept_and_their_number_is_bounded() -> None:
@@ -293,6 +368,19 @@ def test_the_earliest_countersignatures_are_kept_and_their_number_is_bounded() -
     thinned = build._thinned(list(range(1000)))
     assert len(thinned) == build.MOST_CHECKPOINTS
     assert (thinned[0], thinned[-1]) == (0, 999)
+
+
+def test_a_year_of_other_records_does_not_crowd_out_when_central_saw_the_footage(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "MOST_CHECKPOINTS", 2)
+    span = node.span()
+    first = examined(node.export(span).out).facts["countersigned_at"]
+    for number in range(5):
+        node.clock.advance(DAY)
+        node.countersign()
+        later = examined(node.export(span, name=f"{number}.zip").out)
+        assert later.facts["countersigned_at"] == first
 
 
 # -- nothing by halves ----------------------------------------------------------------------------

@@ -34,6 +34,7 @@ def config(node: Node) -> Path:
         f'[central]\nsigning_key = "{node.central.public_key.hex()}"\n'
         f'[[cameras]]\nid = "{node.camera.name}"\nscene_role = "purchase"\n'
         '[verification]\ncamera = "counter-1"\n'
+        "[session]\npre_roll_seconds = 2\npost_roll_seconds = 2\n"
     )
     return path
 
@@ -129,6 +130,15 @@ def test_what_cannot_be_meant_is_refused_with_2(
     assert run(config, tmp_path / "out.zip", *more) == 2
     assert says in capsys.readouterr().err
     assert not list(tmp_path.glob("out.zip*"))
+
+
+@pytest.mark.parametrize("where", ["footage/out.zip", "x/../footage/counter-1/out.zip"])
+def test_no_export_is_left_among_the_footage(
+    node: Node, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], where: str
+) -> None:
+    assert run(config, tmp_path / where, "--session", node.session) == 2
+    assert "write it elsewhere" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("out.zip*"))
 
 
 def test_footage_that_is_gone_is_told_with_1(

@@ -11,6 +11,8 @@ from retention.export import verify
 from retention.records.canonical import canonical_bytes
 from retention.records.checkpoint import Checkpoint
 from retention.records.signing import Context
+from retention.store.log import all_records, append
+from retention.store.proofs import LogTree
 from tests.retention.export.conftest import Node, signer_of
 from tests.retention.export.forging import (
     Files,
@@ -215,6 +217,37 @@ def test_a_disposal_that_no_record_shows_is_refused(node: Node, files: Files, ot
     assert (codes(found := examined(path)), subjects(found)) == (
         {"DISPOSAL_NOT_PROVEN"}, {segment},
     )  # fmt: skip
+    said = {"what": "record", "subject": "3", "reason": "RECORD_DISPOSED", "detail": ""}
+    path = signed_again(
+        other, files, node.signer, lambda one: one.update(segments=3, absent=[said])
+    )
+    assert ("DISPOSAL_NOT_PROVEN", "3") in {
+        (one["code"], one["subject"]) for one in examined(path).bad
+    }
+
+
+def test_a_segment_that_was_sealed_twice_is_refused(node: Node, other: Path) -> None:
+    """A second record of the same segment would let other footage take its place."""
+    with node.store.write() as connection:
+        append(
+            node.store,
+            connection,
+            node.sealed[0].model_copy(update={"file_sha256": "ab" * 32}),
+        )
+    files = files_of(node.export().out)
+    with node.store.read() as connection:
+        log = list(all_records(connection))
+        tree = LogTree(connection, len(log) - 1)
+        again = next(one for one in log[::-1] if one.kind == "segment.sealed")
+        path = [step.hex() for step in tree.inclusion(again.sequence)]
+    at = again.sequence - len(log)  # the export's own two records stand behind it
+    lines, proofs = lines_of(files[verify.RECORDS]), lines_of(files[verify.PROOFS])
+    lines.insert(at + 2, json.loads(again.raw))
+    proofs.insert(at + 2, {"leaf_index": again.sequence, "path": path})
+    files |= {verify.RECORDS: joined(lines), verify.PROOFS: joined(proofs)}
+    made = signed_again(other, files, node.signer, lambda one: one.update(records=len(lines)))
+    (bad,) = examined(made).bad
+    assert (bad["code"], "sealed before" in bad["detail"]) == ("RECORD_REFUSED", True)
 
 
 def test_records_of_another_node_are_refused(node: Node, files: Files, other: Path) -> None:
