@@ -179,6 +179,8 @@ class _Pass:
 
     def _dispose(self, batch: list[SegmentRow]) -> None:
         whole = [row for row in batch if self._is_as_sealed(row)]
+        if not whole:
+            return  # What is missing or changed is met in every pass; no lock is taken for it.
         with self._store.write() as connection:
             standing = judge_again(self._store, connection, central=self._central)
             if standing is None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from retention.records.checkpoint import SignedCountersignature
 from retention.records.clock import EPOCH, Clock, ClockState, from_micros, from_text, to_micros
@@ -25,6 +25,11 @@ from retention.store.database import NodeStore
 MARK_EVERY_US = 3_600_000_000
 """A mark an hour: what is recorded between two of them is kept at most so much longer."""
 BEHIND = timedelta(seconds=5)
+LAGS = timedelta(days=1)
+"""So far a wall clock that was stepped back may lag behind what has passed: what is due waits for
+the later of both, and a machine that is never switched off would otherwise rest for ever."""
+BELIEVABLE = (datetime(2026, 1, 1, tzinfo=UTC), datetime(2076, 1, 1, tzinfo=UTC))
+"""A wall clock outside this has no battery: an anchor there would be decades off for ever."""
 AGREES_WITHIN = timedelta(hours=2)
 """Central signs at least one checkpoint an hour of a node that records."""
 
@@ -35,13 +40,16 @@ def advance(
     """Write down how far time has surely come, inside the caller's transaction.
 
     A node that has a central calls this only once central has spoken (`newest_seen_at`): its first
-    anchor is then the earlier of both clocks. A node alone begins with its wall clock.
+    anchor is then the earlier of both clocks. A node alone begins with its wall clock, once that
+    can be believed.
     """
     clock = store.clock
     wall = clock.now()
     agreed = wall if central_seen_at is None else min(wall, central_seen_at)
     found = _read(connection)
     if found is None:
+        if central_seen_at is None and not _believable(wall):
+            return
         now = to_micros(agreed)
     else:
         now = found.passed_now(clock)
@@ -65,11 +73,12 @@ def clock_state(
 ) -> ClockState:
     """Tell whether anything may be disposed of by this clock now.
 
-    JUMPED while the wall clock is behind what has surely passed, and after a jump until central
-    and the wall clock agree again (for a node alone: until the process is started again).
+    JUMPED while the wall clock cannot be believed or is a day behind what has surely passed, and
+    after a jump until central and the wall clock agree again (for a node alone: until the process
+    is started again).
     """
     wall = clock.now()
-    if wall < passed(connection, clock) - BEHIND:
+    if not _believable(wall) or wall < passed(connection, clock) - LAGS:
         return ClockState.JUMPED
     if clock.state() is ClockState.STEADY:
         return ClockState.STEADY
@@ -113,14 +122,19 @@ def lived(
 
     Counting from the latest end is what makes disposal never early: real time that has passed
     since then is at least what trusted time says, whatever the wall clock said when it was made.
-    What no mark follows yet may have been made just now.
+    What no mark follows yet may have been made just now, and what central has not covered, when it
+    spoke last: that word may have moved trusted time on since.
     """
     before = _mark_at(connection, "log_size <= ? ORDER BY log_size DESC", sequence) or EPOCH
     after = _mark_at(connection, "log_size > ? ORDER BY log_size", sequence)
     latest = [ended_at, passed(connection, clock) if after is None else after]
-    seen = seen_since(connection, sequence)
+    seen = seen_since(connection, sequence) or newest_seen_at(connection)
     latest += [] if seen is None else [seen]
     return min(started_at, before), max(latest)
+
+
+def _believable(wall: datetime) -> bool:
+    return BELIEVABLE[0] <= wall < BELIEVABLE[1]
 
 
 def _mark_at(connection: sqlite3.Connection, where: str, sequence: int) -> datetime | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -214,19 +215,28 @@ class Node:
 
     def hear_central(self, at: datetime | None = None) -> None:
         """Let central acknowledge and countersign all there is, by its own clock."""
+        self.ask_central()(self.clock.now() if at is None else at)
+
+    def ask_central(self) -> Callable[[datetime], None]:
+        """Make a checkpoint of all there is; returns how central countersigns it, later."""
         with self.store.write() as connection:
             signed = uplink.make_checkpoint(self.store, connection, NODE)
+
+        def answer(at: datetime) -> None:
             said = Countersignature(
                 node=self.store.identity.node,
                 tree_size=signed.checkpoint.tree_size,
                 root_hash=signed.checkpoint.root_hash,
-                seen_at=to_text(self.clock.now() if at is None else at),
+                seen_at=to_text(at),
             )
-            answer = SignedCountersignature(
+            countersigned = SignedCountersignature(
                 countersignature=said, signature=CENTRAL.sign(Context.COUNTERSIGNATURE, said)
             )
-            uplink.keep_countersignature(connection, answer)
-            uplink.note_acked(connection, signed.checkpoint.sent_count)
+            with self.store.write() as connection:
+                uplink.keep_countersignature(connection, countersigned)
+                uplink.note_acked(connection, signed.checkpoint.sent_count)
+
+        return answer
 
     def hold(self, scope: str, **said: object) -> str:
         """Place a hold and return its id."""

@@ -116,6 +116,10 @@ class Life(RuleBasedStateMachine):
     def central_speaks(self) -> None:
         self.node.hear_central(at=self.clock.real)
 
+    @rule(central=st.booleans())
+    def configuration_names_a_central_or_none(self, central: bool) -> None:
+        self.node.central = central
+
     @rule()
     def processes_restart(self) -> None:
         self.node.store.close()
@@ -190,6 +194,28 @@ TestLife.settings = settings(max_examples=25, stateful_step_count=25, **SMALL)
 @pytest.mark.soak
 class TestManyLives(Life.TestCase):
     settings = settings(max_examples=1500, stateful_step_count=50, **SMALL)
+
+
+def test_central_that_is_taken_out_at_the_worst_moment_takes_no_footage_along():
+    """Off for years, recording with a clock that stood still; central's answer to the checkpoint
+    from just before moves time on, and nothing will ever countersign what was recorded."""
+    life = Life()
+    life.begin(central=True, wrong_by=0)
+    life.central_speaks()
+    life.reboot(800, "where it stopped")
+    answer = life.node.ask_central()
+    life.record()
+    life.run(hours=3)
+    life.clock.correct()
+    answer(life.clock.real)
+    life.configuration_names_a_central_or_none(central=False)
+    life.reboot(0, "right")
+    life.dispose()
+    assert len(life.segments) == 1
+    life.run(hours=24 * 367)
+    life.dispose()
+    assert life.segments == {}
+    life.teardown()
 
 
 def test_such_a_history_does_dispose_of_things():

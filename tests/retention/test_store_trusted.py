@@ -136,6 +136,30 @@ def test_old_word_of_central_does_not_make_a_jumped_clock_right(with_central, ma
     assert state(with_central) is ClockState.STEADY
 
 
+def test_small_step_back_does_not_rest_disposal_for_ever(node, machine):
+    """A time server sets a fast clock right, on a machine that is never switched off."""
+    node.advance(DAY)
+    machine.jump(-timedelta(seconds=12))
+    machine._state = ClockState.STEADY  # the processes started again since
+    node.advance(30 * DAY)
+    assert machine.now() < passed(node)
+    assert state(node) is ClockState.STEADY
+
+
+@pytest.mark.parametrize("year", [1970, 2010, 2099])
+def test_node_alone_does_not_begin_with_a_clock_that_cannot_be_right(node, machine, year):
+    """Decades behind it would never dispose of anything, and never say so."""
+    node.forge("DELETE FROM trusted_time")
+    machine.reboot(wall=datetime(year, 1, 1, tzinfo=UTC))
+    node.tick()
+    assert passed(node) == EPOCH
+    assert state(node) is ClockState.JUMPED
+    machine.reboot()
+    node.tick()
+    assert passed(node) == machine.real
+    assert state(node) is ClockState.STEADY
+
+
 # -- what was recorded when -----------------------------------------------------------------------
 
 
@@ -194,6 +218,24 @@ def test_time_that_leaps_after_an_item_and_its_mark_makes_it_no_older(with_centr
     machine.correct()
     with_central.hear_central()
     with_central.tick()
+    _, ended = lived(with_central, sequence, stamped)
+    assert ended == machine.real
+
+
+def test_what_central_never_covered_is_no_older_than_its_last_word(with_central, machine):
+    """As above, but the word that moves time on is of a checkpoint from just before, and then
+    central is taken out of the configuration: nothing will ever cover what was recorded."""
+    machine.reboot(after=2 * YEAR, wall=machine.real)
+    with_central.tick()
+    stamped = machine.now()
+    answer = with_central.ask_central()
+    sequence = with_central.record(NodeStopped(reason="asked")).sequence
+    with_central.advance(3 * HOUR)
+    machine.correct()
+    answer(machine.real)
+    with_central.tick()
+    assert passed(with_central) == machine.real
+    with_central.central = False
     _, ended = lived(with_central, sequence, stamped)
     assert ended == machine.real
 
