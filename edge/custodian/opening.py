@@ -21,6 +21,7 @@ from retention.store.database import NodeStore
 
 WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LOOKED_BACK_US = 35 * 86_400_000_000
+MOST_AT_ONCE = 500
 INCIDENT = "SALE_WHILE_CLOSED"
 
 log = structlog.get_logger()
@@ -50,11 +51,11 @@ class _Opened:
 
 
 class ClosedSales:
-    """Looks at every session once, in the order in which they were opened."""
+    """Looks at every session once, in the order in which they were opened, MOST_AT_ONCE a time."""
 
     def __init__(self, store: NodeStore) -> None:
         self._store = store
-        self._seen = 0
+        self._seen: int | None = None
 
     def step(self) -> int:
         """Note the sales inside closed spans since the last look; returns how many are news.
@@ -64,7 +65,9 @@ class ClosedSales:
         """
         now = to_micros(self._store.clock.now())
         with self._store.read() as connection:
-            sessions = self._since(connection, now)
+            if self._seen is None:
+                self._seen = self._before(connection, now - LOOKED_BACK_US)
+            sessions = self._after(connection, self._seen)
             found = [one for one in sessions if self._was_closed(connection, one.opened_at)]
             over = self._over(connection, now)
         news = [one for one in found if self._note(one)]
@@ -74,12 +77,20 @@ class ClosedSales:
         self._seen = max([self._seen, *(one.row for one in sessions)])
         return len(news)
 
-    def _since(self, connection: sqlite3.Connection, now: int) -> list[_Opened]:
-        since = 0 if self._seen else now - LOOKED_BACK_US
+    def _before(self, connection: sqlite3.Connection, moment: int) -> int:
+        """Return the row before the first session that was opened after a moment."""
+        (first, last) = connection.execute(
+            "SELECT (SELECT min(rowid) FROM sessions WHERE opened_at > ?),"
+            " (SELECT max(rowid) FROM sessions)",
+            (moment,),
+        ).fetchone()
+        return first - 1 if first is not None else last or 0
+
+    def _after(self, connection: sqlite3.Connection, seen: int) -> list[_Opened]:
         rows = connection.execute(
             "SELECT rowid, id, counter, opened_at FROM sessions"
-            " WHERE rowid > ? AND opened_at > ? ORDER BY rowid",
-            (self._seen, since),
+            " WHERE rowid > ? ORDER BY rowid LIMIT ?",
+            (seen, MOST_AT_ONCE),
         )
         return [_Opened(*row) for row in rows]
 

@@ -296,12 +296,11 @@ def segments_between(
 def gaps_between(connection: sqlite3.Connection, camera: str, start: int, end: int) -> list[GapRow]:
     """Return the gaps of both layers of a camera that overlap a span; an open one reaches to the
     end."""
-    rows = connection.execute(
-        f"{_GAP} WHERE camera = ? AND started_at < ? AND (ended_at IS NULL OR ended_at > ?)"
-        " ORDER BY started_at",
-        (camera, end, start),
+    of = f"{_GAP} WHERE camera = ?1 AND layer IN ('footage', 'view') AND +started_at < ?2"
+    rows = connection.execute(  # what is asked about is recent, so by the end
+        f"{of} AND ended_at > ?3 UNION ALL {of} AND ended_at IS NULL", (camera, end, start)
     )
-    return [GapRow(*row) for row in rows]
+    return sorted((GapRow(*row) for row in rows), key=lambda gap: gap.started_at)
 
 
 def all_segments(connection: sqlite3.Connection) -> Iterator[SegmentRow]:

@@ -137,6 +137,7 @@ MIGRATIONS: tuple[str, ...] = (
         CHECK (layer IN ('footage', 'view'));
     DROP INDEX gaps_open;
     CREATE UNIQUE INDEX gaps_open ON gaps (camera, layer) WHERE ended_at IS NULL;
+    CREATE INDEX gaps_ended ON gaps (camera, layer, ended_at);
 
     -- A disposed record keeps its row, its leaf and nothing else: `bytes` is empty, and the
     -- `records.disposed` record at `disposed_by` names it.

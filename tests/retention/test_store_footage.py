@@ -63,6 +63,27 @@ def test_open_gap_reaches_over_every_later_span(store):
         assert footage.gaps_between(connection, "counter-2", 0, 99 * SECOND) == []
 
 
+def test_gaps_of_an_hour_are_found_without_reading_those_of_a_year(store):
+    steps: list[int] = []
+    with store.write() as connection:
+        connection.executemany(
+            "INSERT INTO gaps VALUES (?, ?, 'purchase', ?, ?, 'x', ?)",
+            [
+                (f"{layer}{at}", CAMERA, at * SECOND, (at + 1) * SECOND, layer)
+                for at in range(5000)
+                for layer in ("footage", "view")
+            ],
+        )
+        footage.open_gap(store, connection, CAMERA, ROLE, 4999 * SECOND, GapCause.VIEW_BLACK)
+        connection.set_progress_handler(lambda: steps.append(1), 10)
+        found = footage.gaps_between(connection, CAMERA, 4990 * SECOND, 5000 * SECOND)
+        assert footage.explained_until(connection, CAMERA) == 5000 * SECOND
+        connection.set_progress_handler(None, 0)
+    assert [gap.started_at for gap in found] == sorted(gap.started_at for gap in found)
+    assert len(found) == 21
+    assert len(steps) < 200  # reading all of them costs ten thousand
+
+
 def test_incident_is_written_once(store):
     with store.write() as connection:
         assert footage.add_incident(store, connection, "UNEXPLAINED_FILE", "a/b", "first")

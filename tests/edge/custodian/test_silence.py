@@ -287,6 +287,27 @@ def test_sale_that_nobody_looked_at_is_found_by_the_next_custodian(
     assert ClosedSales(store).step() == 1
 
 
+def test_a_month_of_sessions_is_looked_at_in_short_steps(
+    store: NodeStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.custodian.opening.MOST_AT_ONCE", 2)
+    close_for(store, timedelta(seconds=1), timedelta(hours=1))
+    clock.advance(timedelta(minutes=1))
+    with store.write() as connection:
+        for _ in range(5):
+            insert_session(connection, store.ids.new(), "c1", clock.now())
+    sales = ClosedSales(store)
+    assert [sales.step() for _ in range(4)] == [2, 2, 1, 0]
+    clock.advance(timedelta(days=36))
+    close_for(store, timedelta(seconds=1), timedelta(hours=1))
+    clock.advance(timedelta(minutes=1))
+    late = ClosedSales(store)  # what is older than five weeks is looked at no more
+    assert late.step() == 0
+    with store.write() as connection:
+        insert_session(connection, store.ids.new(), "c1", clock.now())
+    assert [late.step() for _ in range(2)] == [1, 0]
+
+
 # -- coverage of a session ------------------------------------------------------------------------
 
 
