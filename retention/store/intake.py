@@ -13,6 +13,8 @@ from datetime import date
 
 from retention.records.clock import from_micros
 
+DAY_US = 86_400_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class DayIntake:
@@ -53,11 +55,10 @@ def held_on(connection: sqlite3.Connection, volumes: Collection[str]) -> dict[da
     found: dict[date, int] = {}
     for volume in volumes:
         rows = connection.execute(
-            "SELECT date(started_at / 1000000, 'unixepoch') AS day, sum(bytes) FROM segments"
-            " WHERE volume = ? GROUP BY day",
-            (volume,),
+            "SELECT started_at / ?1 AS day, sum(bytes) FROM segments WHERE volume = ?2 GROUP BY day",
+            (DAY_US, volume),
         )
         for day, size in rows:
-            on = date.fromisoformat(day)
+            on = from_micros(day * DAY_US).date()
             found[on] = found.get(on, 0) + size
     return found
