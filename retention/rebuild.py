@@ -6,8 +6,9 @@
     3  tie the volumes to the new database; their earlier ones stay named in volume.json
     4  put the lost database and VERSION aside under new names, and the new database in place
 A crash at any point leaves a state from which the same command goes on. Retention stays safe: what
-is owed counts from the times inside the files. What only the database knew (sessions, consents,
-holds, policies, receipts) is gone, and the new log does not continue the one that central holds:
+is owed counts from the times inside the files at least. What only the database knew (sessions,
+consents, holds, policies, receipts) is gone; as nobody here knows any more what was held, all of it
+is, until an inspector releases it. The new log does not continue the one that central holds:
 central says so, and a person decides.
 """
 
@@ -35,15 +36,16 @@ from retention.nodefile import NodeFile
 from retention.records.clock import Clock, from_micros, to_text
 from retention.records.errors import UsageError
 from retention.records.ids import IdSource
-from retention.records.keeping import IndexRebuilt
+from retention.records.keeping import Hold, HoldPlaced, IndexRebuilt
 from retention.records.payloads import AccessRecorded
 from retention.reindex import Indexed, Reindex
-from retention.store import footage
+from retention.store import footage, holds
 from retention.store import volumes as volume_rows
 from retention.store.database import NodeStore, StoreUnavailable, open_read_only
 from retention.store.log import append
 
 REBUILDING = ".rebuilding"
+HELD = "索引已重建，原有保全不明 / the index was rebuilt; what was held is not known"
 
 
 class RebuildRefused(UsageError):
@@ -164,6 +166,17 @@ class _Rebuilding:
                 last_ended_at=_text(done.last_ended_at),
             )
             append(self._store, connection, rebuilt)
+            self._hold_everything(connection, author)
+
+    def _hold_everything(self, connection: sqlite3.Connection, author: str) -> None:
+        if any(hold.scope == "pharmacy" for hold in holds.standing(connection)):
+            return  # An earlier try placed it.
+        hold = Hold(
+            hold=self._store.ids.new(), scope="pharmacy", session=None, person_ref=None,
+            started_at=None, ended_at=None, cameras=(),
+        )  # fmt: skip
+        placed = HoldPlaced(hold=hold, authority="inspector", author=author, reason=HELD)
+        holds.place(self._store, connection, placed)
 
     def _bind(self) -> None:
         for name, identity in self._volumes.items():

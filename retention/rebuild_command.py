@@ -49,8 +49,10 @@ def _run(wanted: argparse.Namespace) -> int:
     for name in made_again.aside:
         print(f"原件保留为 / kept aside as: {name}")
     print("会话、同意、保全与策略不在文件中，未能恢复；中心将发现日志不再衔接，须人工处理。")
+    print("原有保全不明，现保全全部内容，直至检查员解除：countersight edge hold list / release")
     print("Sessions, consents, holds and policies are not in the files and are gone; central will")
-    print("find that the log does not continue the one it holds: a person must decide.")
+    print("find that the log does not continue the one it holds: a person must decide. As nobody")
+    print("knows what was held, everything is, until an inspector releases it.")
     report = check(node.node.data, Depth.SIZES, Options(roots=node.volume_roots))
     for bad in report.bad:
         print(f"BAD {bad.check}: {bad.subject}: {bad.detail}")

@@ -24,8 +24,9 @@ from retention.nodefile import NodeFile, load_node_file
 from retention.rebuild import RebuildRefused, Rebuilt, rebuild
 from retention.records.clock import Clock
 from retention.records.ids import SeededIds
+from retention.records.keeping import HoldReleased
 from retention.records.payloads import NodeStarted, NodeStopped
-from retention.store import footage
+from retention.store import footage, holds
 from retention.store.database import NodeStore
 from retention.store.footage import SegmentRow
 from retention.store.log import append
@@ -298,6 +299,27 @@ def test_the_rebuild_itself_is_on_record(recorded, store, node, clock, tmp_path)
     assert said["access.recorded"]["actor"] == "inspector Li"
     assert said["access.recorded"]["reason"] == "the disk broke"
     assert said["index.rebuilt"]["segments"] == 5
+
+
+def test_a_hold_that_was_lost_with_the_database_is_not_outlived(
+    recorded, store, node, clock, tmp_path
+):
+    """Nobody knows any more what was held: everything is, once, until an inspector releases it."""
+    store.close()
+    lose(tmp_path, "gone")
+    again(node, clock)
+    with closing(NodeStore(tmp_path / "node.sqlite3", node.identity, clock, SeededIds(5))) as now:
+        with now.read() as connection:
+            (row,) = holds.listed(connection)
+        assert (row.hold.scope, row.authority, row.author) == (
+            "pharmacy", "inspector", "inspector Li",
+        )  # fmt: skip
+        released = HoldReleased(
+            hold=row.hold.hold, authority="inspector", author="inspector-2", reason="looked into"
+        )
+        with now.write() as connection:
+            assert holds.release(now, connection, released) == "released"
+    assert check(tmp_path, Depth.ROWS).bad == []
 
 
 def test_segments_of_another_time_count_from_their_own(recorded, store, node, clock, tmp_path):
