@@ -102,7 +102,7 @@ def _folder(
         yield Finding("UNEXPLAINED_FILE", name, "a file where a day's folder belongs")
         return
     try:
-        files = sorted(folder.iterdir())
+        files = sorted(folder.iterdir(), key=lambda file: file.name)
     except OSError as exc:
         yield Finding("UNREADABLE_FILE", name, str(exc.strerror))
         return

@@ -64,9 +64,7 @@ def _parse(raw: bytes, limit: int) -> tuple[Json, bool]:
     if len(raw) > limit:
         raise MalformedRecord(f"JSON of {len(raw)} bytes; at most {limit} are allowed")
     try:
-        value = json.loads(
-            raw, parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique
-        )
+        value = _decode(raw.decode())
     except (ValueError, RecursionError) as exc:  # also numbers of thousands of digits
         raise MalformedRecord(f"not JSON: {exc}") from exc
     plain = _is_plain(value, 0)
@@ -93,7 +91,10 @@ def _is_plain(value: object, depth: int) -> bool:
         for key, item in value.items():  # a loop: the log of a year is read by this line
             if not isinstance(key, str) or not key.isascii():
                 return False
-            if type(item) is not str and not _is_plain(item, depth + 1):
+            kind = type(item)
+            if kind is str or (kind is int and -MAX_SAFE_INTEGER <= item <= MAX_SAFE_INTEGER):
+                continue
+            if item is not None and not _is_plain(item, depth + 1):
                 return False
         return True
     if isinstance(value, list):
@@ -132,3 +133,8 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise MalformedRecord("an object names the same key twice")
     return found
+
+
+_decode = json.JSONDecoder(
+    parse_float=_refuse_float, parse_constant=_refuse_float, object_pairs_hook=_unique
+).decode
