@@ -55,7 +55,8 @@ def held_on(connection: sqlite3.Connection, volumes: Collection[str]) -> dict[da
     found: dict[date, int] = {}
     for volume in volumes:
         rows = connection.execute(
-            "SELECT started_at / ?1 AS day, sum(bytes) FROM segments WHERE volume = ?2 GROUP BY day",
+            "SELECT started_at / ?1 AS day, sum(bytes) FROM segments WHERE volume = ?2"
+            " GROUP BY day",
             (DAY_US, volume),
         )
         for day, size in rows:
