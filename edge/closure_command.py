@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import ValidationError
 
 from edge.config import EdgeConfig
+from edge.said import said
 from retention.pages.formats import absolute
 from retention.records.clock import to_micros, to_text
 from retention.records.errors import UsageError
@@ -45,25 +46,22 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         deed.add_argument("--config", type=Path, required=True, help="the node's TOML file")
         deed.add_argument("--json", action="store_true", help="one JSON object on stdout")
         if deed is not listed:
-            deed.add_argument("--author", required=True, help="申报人 / who says so")
-            deed.add_argument("--reason", required=True, help="原因 / why")
+            deed.add_argument("--author", required=True, type=said, help="申报人 / who says so")
+            deed.add_argument("--reason", required=True, type=said, help="原因 / why")
         deed.set_defaults(run=run)
 
 
 def _declare(wanted: argparse.Namespace, config: EdgeConfig) -> int:
     begins, ends = _moment("--from", wanted.begins), _moment("--to", wanted.ends)
     with closing(config.open_store()) as store:
-        try:
-            declared = ClosureDeclared(
-                closure=store.ids.new(),
-                kind=wanted.kind,
-                started_at=to_text(begins),
-                ended_at=to_text(ends),
-                author=wanted.author,
-                reason=wanted.reason,
-            )
-        except ValidationError as exc:
-            raise _told(exc) from exc
+        declared = ClosureDeclared(
+            closure=store.ids.new(),
+            kind=wanted.kind,
+            started_at=to_text(begins),
+            ended_at=to_text(ends),
+            author=wanted.author,
+            reason=wanted.reason,
+        )
         with store.write() as connection:
             opening.declare(store, connection, declared)
     text = f"已申报 / declared {declared.closure}: {absolute(begins)} – {absolute(ends)}"
@@ -76,7 +74,7 @@ def _cancel(wanted: argparse.Namespace, config: EdgeConfig) -> int:
             closure=wanted.closure, author=wanted.author, reason=wanted.reason
         )
     except ValidationError as exc:
-        raise _told(exc) from exc
+        raise UsageError(f"--closure {wanted.closure[:40]!r}: not an id") from exc
     with closing(config.open_store()) as store, store.write() as connection:
         answer = opening.cancel(store, connection, cancelled)
     if answer == "unknown":
@@ -108,11 +106,6 @@ def _moment(option: str, text: str) -> datetime:
     if not 2000 <= found.year < 2200:
         raise UsageError(f"{option} {text[:40]!r}: the year is out of range")
     return found.replace(tzinfo=SHANGHAI)
-
-
-def _told(exc: ValidationError) -> UsageError:
-    first = exc.errors(include_url=False, include_input=False)[0]
-    return UsageError(f"--{'.'.join(str(part) for part in first['loc'])}: {first['msg']}")
 
 
 def _json(closure: Closure) -> dict[str, str | None]:

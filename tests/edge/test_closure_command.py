@@ -77,6 +77,14 @@ def test_closure_that_cannot_be_is_refused_in_one_line(file, capsys, begins, end
     assert kinds(file) == []
 
 
+@pytest.mark.parametrize("words", ["", " \t", "x" * 201])
+@pytest.mark.parametrize("option", ["--author", "--reason"])
+def test_nobody_and_nothing_declare_no_closure(file, capsys, option, words):
+    assert declare(file, BEGINS, ENDS, option, words) == 2
+    assert option in capsys.readouterr().err
+    assert kinds(file) == []
+
+
 def test_unknown_closure_is_refused(file, capsys):
     assert run(file, "cancel", "--closure", "0" * 8, *WHO) == 2
     assert "--closure" in capsys.readouterr().err
