@@ -7,6 +7,7 @@ central only. Times are local (Asia/Shanghai) unless they say otherwise.
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from retention.records.clock import to_text
 from retention.records.envelope import first_error
 from retention.records.errors import UsageError
 from retention.records.keeping import Hold, HoldPlaced, HoldReleased
-from retention.store import holds, inspectors
+from retention.store import footage, holds, inspectors
 from retention.store.database import NodeStore
 from retention.store.holds import HoldRow
 
@@ -77,12 +78,28 @@ def _place(wanted: argparse.Namespace, config: EdgeConfig) -> int:
             raise UsageError(f"hold: {first_error(exc)}") from exc
         except holds.HoldRefused as exc:
             raise UsageError(str(exc)) from exc
+        _check_cameras(store, config, wanted.camera)
         inspectors.check(store, wanted.author, ask_secret())
         with store.write() as connection:
             holds.place(store, connection, placed)
+            known = placed.hold.session is None or holds.knows(connection, placed.hold.session)
+    if not known:
+        sys.stderr.write(
+            "本机没有该编号的购药，只保全编号前后各一天 / "
+            "no session here has this id: only a day around its birth is held\n"
+        )
     hold = placed.hold.hold
     lines = [f"已保全 / placed ({SCOPE_NAMES[wanted.scope]}): {hold}"]
     return tell(wanted, placed.model_dump(mode="json"), lines)
+
+
+def _check_cameras(store: NodeStore, config: EdgeConfig, named: list[str]) -> None:
+    """A hold on a camera that never was would hold nothing, and look as if it did."""
+    with store.read() as connection:
+        cameras = footage.known_cameras(connection) | {camera.id for camera in config.cameras}
+    for camera in named:
+        if camera not in cameras:
+            raise UsageError(f"--camera {camera[:64]!r}: known are {', '.join(sorted(cameras))}")
 
 
 def _hold(wanted: argparse.Namespace, store: NodeStore) -> Hold:

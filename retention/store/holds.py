@@ -250,6 +250,13 @@ def _last_event(connection: sqlite3.Connection, session: str) -> int:
     return int(at or 0) + UNKNOWN_SESSION // timedelta(microseconds=1)
 
 
+def knows(connection: sqlite3.Connection, session: str) -> bool:
+    """Tell whether this node has a session; of another only the time of its id is held."""
+    return (
+        connection.execute("SELECT 1 FROM sessions WHERE id = ?", (session,)).fetchone() is not None
+    )
+
+
 def person_of(connection: sqlite3.Connection, session: str) -> str | None:
     """Return whom a session was claimed for; None when this node does not know it any more."""
     row = connection.execute(

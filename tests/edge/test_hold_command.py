@@ -8,7 +8,7 @@ import pytest
 from edge import cli
 from edge.config import load_config
 from retention.records.keeping import Hold, HoldPlaced
-from retention.store import holds, inspectors
+from retention.store import holds, inspectors, sessions
 from tests.edge.test_cli import TOML
 
 SECRET = "correct horse"
@@ -102,6 +102,7 @@ def test_span_is_read_as_local_time(run, inspector):
         ("span", "--from", "2026-02-16T21:00", "--to", "2026-02-16T20:00"),
         ("span", "--from", "yesterday", "--to", "2026-02-16T20:00"),
         ("span", "--from", "0005-01-01", "--to", "2026-02-16T20:00"),
+        ("span", "--from", "2026-02-16T21:00", "--to", "2026-02-16T22:00", "--camera", "typo"),
         ("session",),
         ("session", "--session", "not an id"),
         ("person", "--person", "Zhang San"),
@@ -114,6 +115,16 @@ def test_hold_that_does_not_say_what_it_covers_is_one_line_and_two(run, store, i
     assert (code, out, err.count("\n")) == (2, "", 1)
     with store.read() as connection:
         assert holds.listed(connection) == []
+
+
+def test_hold_on_a_session_that_is_not_here_says_how_little_it_holds(run, store, inspector):
+    known, other = store.ids.new(), store.ids.new()
+    with store.write() as connection:
+        sessions.insert_session(connection, known, "c1", store.clock.now())
+    assert place(run, "session", "--session", known)[::2] == (0, "")
+    code, out, err = place(run, "session", "--session", other)
+    assert (code, "no session here" in err) == (0, True)
+    assert json.loads(out)["hold"]["session"] == other
 
 
 def test_wrong_secret_places_and_releases_nothing_and_locks_after_five(run, store, inspector):
