@@ -14,11 +14,11 @@ from retention.records.errors import UsageError, explained_import
 # subcommand: (module with `main(argv) -> int`, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge.simulators.demo", "the main job on this machine, with simulated cameras"),
-    "edge": ("edge.cli", "the pharmacy node: run, check, status, enrol, pair, unpair, pharmacist"),
+    "edge": ("edge.cli", "the pharmacy node: run, check, status, enrol, pair, pharmacist, inspector, hold, closure …"),
     "central": ("central.cli", "the review service: run, migrate, check, account"),
     "identity": ("identity.cli", "compare a reference with probes"),
     "models": ("models.cli", "the vision models: list, verify, install"),
-    "retention": ("retention.cli", "check a node's data folder"),
+    "retention": ("retention.cli", "what is kept: check, plan, rebuild, export, verify-export"),
 }
 
 

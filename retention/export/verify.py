@@ -106,6 +106,10 @@ CODES = {
     "NOT_SEALED_YET": ("导出时尚未封存", "not sealed yet when this was exported"),
     "RECORD_DISPOSED": ("记录到期已处置", "a record was disposed of, and another says so"),
     "HOLE_UNEXPLAINED": ("录像间断没有说明", "a hole in the footage that no gap explains"),
+    "GAP_NOT_CLOSED": (
+        "录像间断没有结束记录，其后无法判断",
+        "a gap whose end is not recorded here: what comes after cannot be judged",
+    ),
     "ORDINAL_MISSING": ("录像序号不连续", "a number between segments is missing"),
 }  # fmt: skip
 ABSENT = (
@@ -115,7 +119,7 @@ ABSENT = (
 """Why something of the span is not here, as the node says it."""
 TO_BE_WEIGHED = (
     "NOT_EXAMINED", "KEYS_NOT_COMPARED", "NOT_COUNTERSIGNED", "COUNTERSIGNED_LATE",
-    "SEGMENT_UNREACHABLE", "HOLE_UNEXPLAINED", "ORDINAL_MISSING",
+    "SEGMENT_UNREACHABLE", "HOLE_UNEXPLAINED", "GAP_NOT_CLOSED", "ORDINAL_MISSING",
 )  # fmt: skip
 """Notes without which "everything holds" would say too much."""
 
@@ -678,7 +682,7 @@ class Export:
         self._places: dict[str, int] = {}
         self._disposed: dict[str, Checked] = {}
         self._disposed_at: dict[str, str] = {}
-        self._records_disposed: set[int] = set()
+        self._records_disposed: set[str] = set()
         self._uncovered = self._steps_alone = 0
         self._gaps: dict[str, Checked] = {}
         self._countersigned: list[tuple[int, str]] = []
@@ -947,7 +951,7 @@ class Export:
             self._disposed_at[segment] = said if seen_at is None else min(said, seen_at)
         elif kind == "records.disposed":
             gone = _fitting(payload, RECORDS_DISPOSED_SHAPE, subject)
-            self._records_disposed |= set(gone["sequences"])
+            self._records_disposed |= set(map(str, gone["sequences"]))
         elif str(kind).split(".")[0] in ("session", "identity", "settlement"):
             self._steps_alone += seen_at is None
         elif kind in ("gap.opened", "gap.closed"):
@@ -993,7 +997,7 @@ class Export:
             unseen.discard(subject)
         gone = self._disposed.get(subject)
         if (reason == "SEGMENT_DISPOSED" and (gone is None or not self._fits(gone))) or (
-            reason == "RECORD_DISPOSED" and subject not in map(str, self._records_disposed)
+            reason == "RECORD_DISPOSED" and subject not in self._records_disposed
         ):
             self.report.blame(Refused("DISPOSAL_NOT_PROVEN", subject, detail))
         elif reason == "SEGMENT_MISSING":
@@ -1052,11 +1056,21 @@ class Export:
         """Yield what of a hole no gap covers. Moments are text of one form, in order as such."""
         if _apart(start, end) <= HOLE_MS:
             return
-        for gap in sorted(self._gaps.values(), key=lambda one: one["started_at"]):
-            if gap["camera"] == camera and gap["started_at"] < end:
-                if _apart(start, gap["started_at"]) > HOLE_MS:
-                    yield start, gap["started_at"]
-                start = max(start, gap.get("ended_at", end))
+        # A view that shows nothing is a gap too, but lies over footage, not in place of it.
+        gaps = [
+            one
+            for one in self._gaps.values()
+            if one["camera"] == camera and not one["cause"].startswith("view_")
+        ]
+        for gap in sorted(gaps, key=lambda one: str(one["started_at"])):
+            since, until = gap["started_at"], gap.get("ended_at", end)
+            if since >= end or until <= start:
+                continue
+            if "ended_at" not in gap:
+                self.report.note("GAP_NOT_CLOSED", camera, f"{since}: {gap['cause']}")
+            if _apart(start, since) > HOLE_MS:
+                yield start, since
+            start = max(start, until)
         if _apart(start, end) > HOLE_MS:
             yield start, end
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from retention.export import verify
 from retention.records.canonical import canonical_bytes
 from retention.records.checkpoint import Checkpoint
+from retention.records.clock import to_micros
+from retention.records.payloads import GapCause, SceneRole
 from retention.records.signing import Context
+from retention.store import footage
 from retention.store.log import all_records, append
 from retention.store.proofs import LogTree
 from tests.retention.export.conftest import Node, signer_of
@@ -157,6 +162,52 @@ def test_a_segment_left_out_of_its_run_is_noticed_by_its_number(
         other, files, node.signer, lambda one: one.update(segments=4, records=len(lines))
     )
     assert {"ORDINAL_MISSING", "HOLE_UNEXPLAINED"} <= {one["code"] for one in examined(path).notes}
+
+
+def without(files: Files, wanted: Callable[[dict[str, Any]], bool]) -> int:
+    """Leave out the records that are wanted, with proofs and footage; returns how many stay."""
+    lines, proofs = lines_of(files[verify.RECORDS]), lines_of(files[verify.PROOFS])
+    kept = [at for at, one in enumerate(lines) if not wanted(one)]
+    for gone in (one["payload"] for one in lines if wanted(one)):
+        for name in footage_in(files):
+            if Path(name).stem == gone.get("segment"):
+                del files[name]
+    files[verify.RECORDS] = joined([lines[at] for at in kept])
+    files[verify.PROOFS] = joined([proofs[at] for at in kept])
+    return len(kept)
+
+
+def test_a_gap_whose_end_was_left_out_hides_nothing_unseen(
+    node: Node, files: Files, other: Path
+) -> None:
+    later = {one.segment for one in node.sealed[2:]}
+    records = without(
+        files,
+        lambda one: one["kind"] == "gap.closed" or one["payload"].get("segment") in later,
+    )
+    path = signed_again(
+        other, files, node.signer, lambda one: one.update(segments=2, records=records)
+    )
+    report = examined(path, node_key=node.signer.public_key, central_key=node.central.public_key)
+    assert [one["code"] for one in report.notes] == ["GAP_NOT_CLOSED"]
+    assert report.exit_code == 3
+
+
+def test_a_view_that_shows_nothing_explains_no_missing_footage(node: Node, other: Path) -> None:
+    with node.store.write() as connection:
+        footage.open_gap(
+            node.store, connection, node.camera.name, SceneRole.PURCHASE,
+            to_micros(node.clock.now()), GapCause.VIEW_BLACK,
+        )  # fmt: skip
+    node.record(2)
+    files = files_of(node.export(name="black.zip").out)
+    last = node.sealed[-2:]
+    records = without(files, lambda one: one["payload"].get("segment") == last[1].segment)
+    path = signed_again(
+        other, files, node.signer, lambda one: one.update(segments=5, records=records)
+    )
+    holes = [one["detail"] for one in examined(path).notes if one["code"] == "HOLE_UNEXPLAINED"]
+    assert holes == [f"{last[0].ended_at} – {last[1].ended_at}"]
 
 
 def test_records_out_of_order_or_without_proof_are_refused(
