@@ -14,7 +14,7 @@ from retention.records.errors import UsageError, explained_import
 # subcommand: (module with `main(argv) -> int`, what it does)
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("edge.simulators.demo", "the main job on this machine, with simulated cameras"),
-    "edge": ("edge.cli", "the pharmacy node: run, check, status, enrol, pair, pharmacist, inspector, hold, closure …"),
+    "edge": ("edge.cli", "the pharmacy node: run, check, status, enrol, pair, inspector, hold …"),
     "central": ("central.cli", "the review service: run, migrate, check, account"),
     "identity": ("identity.cli", "compare a reference with probes"),
     "models": ("models.cli", "the vision models: list, verify, install"),

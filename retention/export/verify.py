@@ -1131,7 +1131,12 @@ def text_of(report: Report) -> str:
         )
     else:
         lines.append(f"不成立 / does not hold: {len(report.bad)} 处 / findings")
-    return "\n".join(lines)
+    return "\n".join(map(_harmless, lines))
+
+
+def _harmless(line: str) -> str:
+    """Text of an export must not draw on a terminal, nor look like a line of this report."""
+    return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in line)
 
 
 def key_of(text: str) -> bytes:

@@ -164,6 +164,20 @@ def test_a_segment_left_out_of_its_run_is_noticed_by_its_number(
     assert {"ORDINAL_MISSING", "HOLE_UNEXPLAINED"} <= {one["code"] for one in examined(path).notes}
 
 
+def test_text_of_an_export_cannot_pass_for_the_answer(
+    node: Node, files: Files, other: Path
+) -> None:
+    said = {
+        "what": "footage", "subject": "x", "reason": "NOT_SEALED_YET",
+        "detail": "\x1b[2J\n完好 / holds: 900 \u202e",
+    }  # fmt: skip
+    path = signed_again(other, files, node.signer, lambda one: one.update(absent=[said]))
+    shown = verify.text_of(examined(path))
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
+    assert [line for line in shown.splitlines() if "900" in line and line.startswith("完好")] == []
+
+
 def without(files: Files, wanted: Callable[[dict[str, Any]], bool]) -> int:
     """Leave out the records that are wanted, with proofs and footage; returns how many stay."""
     lines, proofs = lines_of(files[verify.RECORDS]), lines_of(files[verify.PROOFS])
