@@ -9,11 +9,11 @@ it is UNKNOWN for good, whatever comes later.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, func, insert, select
+from sqlalchemy import Connection, Row, insert, select
 
 from central.commands import COMMANDS, store
 from central.loss_bound import loss_bound
@@ -29,6 +29,8 @@ AUDITS, SAMPLES = table_of(Audit), table_of(AuditSample)
 DEFAULT_SAMPLES = 300
 DEFAULT_SECONDS = 3600
 AT_ONCE = 500
+PROVES_US = timedelta(days=35) // timedelta(microseconds=1)
+"""An audit proves for so long: a month, and some days to ask again."""
 AnyRow = Row[*tuple[Any, ...]]
 Below = Callable[[int], int]
 State = Literal["running", "done", "unknown"]
@@ -166,17 +168,37 @@ def under_way(connection: Connection, node: str, now: int) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An audit and its judged samples, counted. `held` were shown with a chunk of their footage,
-    `records` are committed records of no file, `disposed` is lawfully gone, `missing` was not
-    shown or was shown wrong."""
+    """An audit and how it stands at `now`; `ended` is how it was ended with samples unanswered."""
 
     audit: AnyRow
     state: State
-    held: int
-    records: int
-    disposed: int
-    missing: int
     ended: str | None
+    now: int
+
+    @property
+    def held(self) -> int:
+        """Samples that were shown with a chunk of their footage."""
+        return int(self.audit.held)
+
+    @property
+    def records(self) -> int:
+        """Samples that are committed records of no file."""
+        return int(self.audit.records)
+
+    @property
+    def disposed(self) -> int:
+        """Samples that are lawfully gone."""
+        return int(self.audit.disposed)
+
+    @property
+    def missing(self) -> int:
+        """Samples that were not shown, or were shown wrong."""
+        return int(self.audit.missing)
+
+    @property
+    def aged(self) -> bool:
+        """Tell whether it says nothing of today any more."""
+        return bool(self.now - self.audit.asked_at > PROVES_US)
 
     @property
     def answered(self) -> int:
@@ -196,38 +218,24 @@ class Result:
 
 
 def results(connection: Connection, audits: Iterable[AnyRow], now: int) -> list[Result]:
-    """Count the samples of audits, in the order given."""
-    audits = list(audits)
-    names = [audit.audit for audit in audits]
-    counts: dict[tuple[str, str | None], int] = {}
+    """Say how audits stand, in the order given."""
+    found = [Result(audit, "done", None, now) for audit in audits]
+    open_ = [one.audit.command for one in found if one.answered < one.audit.samples]
     ended: dict[str, str | None] = {}
-    for at in range(0, len(names), AT_ONCE):
-        part = names[at : at + AT_ONCE]
+    for at in range(0, len(open_), AT_ONCE):
         rows = connection.execute(
-            select(SAMPLES.c.audit, SAMPLES.c.verdict, func.count().label("number"))
-            .where(SAMPLES.c.audit.in_(part))
-            .group_by(SAMPLES.c.audit, SAMPLES.c.verdict)
-        )
-        counts.update(((row.audit, row.verdict), row.number) for row in rows)
-        ends = connection.execute(
-            select(COMMANDS.c.subject, COMMANDS.c.outcome, COMMANDS.c.detail).where(
-                COMMANDS.c.subject.in_(part), COMMANDS.c.kind == "challenge"
+            select(COMMANDS.c.command, COMMANDS.c.outcome, COMMANDS.c.detail).where(
+                COMMANDS.c.command.in_(open_[at : at + AT_ONCE]), COMMANDS.c.outcome.is_not(None)
             )
         )
-        ended.update((row.subject, row.detail or row.outcome) for row in ends if row.outcome)
-    return [_result(audit, counts, ended.get(audit.audit), now) for audit in audits]
+        ended.update((row.command, row.detail or row.outcome) for row in rows)
+    return [
+        one if one.answered == one.audit.samples else _open(one, ended.get(one.audit.command), now)
+        for one in found
+    ]
 
 
-def _result(
-    audit: AnyRow, counts: dict[tuple[str, str | None], int], ended: str | None, now: int
-) -> Result:
-    held, records, disposed, missing = (
-        counts.get((audit.audit, verdict), 0)
-        for verdict in ("held", "record", "disposed", "missing")
-    )
-    if held + records + disposed + missing == audit.samples:
-        state: State = "done"
-    else:
-        # Once ended or late, never compliant: what was not shown in time is not proven.
-        state = "unknown" if ended is not None or audit.expires_at <= now else "running"
-    return Result(audit, state, held, records, disposed, missing, ended)
+def _open(result: Result, ended: str | None, now: int) -> Result:
+    """Once ended or late, never compliant: what was not shown in time is not proven."""
+    over = ended is not None or result.audit.expires_at <= now
+    return replace(result, state="unknown" if over else "running", ended=ended)

@@ -2,8 +2,8 @@
 behind it. Read by the pages and by the API.
 
 The number is the share of the footage that was proven to be there, at least, at 95 %: that of the
-node that proved least. It is UNKNOWN while a node has not proven anything or did not answer in
-time; unknown is never good.
+node that proved least. It is UNKNOWN while a node has not proven anything, did not answer in
+time, or proved it so long ago that it says nothing of today; unknown is never good.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NODE_HOLDS, NODE_POLICIES = table_of(NodeHold), table_of(NodePolicy)
 LATEST = 20
 MOST_ROWS = 500
 AnyRow = Row[*tuple[Any, ...]]
-Standing = Literal["missing", "unknown", "running", "proven"]
+Standing = Literal["missing", "unknown", "aged", "running", "proven"]
 Delivery = Literal["done", "waiting", "refused", "none"]
 Whose = tuple[str, str]  # agency, pharmacy
 
@@ -59,7 +59,7 @@ class Kept:
     @property
     def proven(self) -> float | None:
         """The share that is there at least; None while it is UNKNOWN."""
-        bounds = [None if one is None else one.lost_at_most for one in self.audits]
+        bounds = [None if one is None or one.aged else one.lost_at_most for one in self.audits]
         known = [bound for bound in bounds if bound is not None]
         return 1 - max(known) if known and len(known) == len(bounds) else None
 
@@ -71,8 +71,11 @@ class Kept:
     def standing(self) -> Standing:
         if self.missing:
             return "missing"
+        if self.proven is None and self.running:
+            return "running"
         if self.proven is None:
-            return "running" if self.running else "unknown"
+            aged = any(one is not None and one.aged for one in self.audits)
+            return "aged" if aged else "unknown"
         return "proven"
 
 
@@ -91,31 +94,33 @@ def proven_percent(share: float) -> str:
 
 def pharmacies(connection: Connection, now: int, whose: Whose | None = None) -> list[Kept]:
     """Return every pharmacy with a node in use, worst first; or one."""
-    nodes = connection.execute(_of(select(NODES), NODES, whose).order_by(NODES.c.node)).all()
-    used = [row for row in nodes if row.revoked_at is None]
-    latest, running = _latest_audits(connection, [row.node for row in used], now)
+    columns = select(NODES.c.agency, NODES.c.pharmacy, NODES.c.node)
+    query = _of(columns, NODES, whose).where(NODES.c.revoked_at.is_(None))
+    used = connection.execute(query.order_by(NODES.c.node)).all()
+    latest, running = _latest_audits(connection, whose, now)
     held = _counts(connection, _tally(HOLDS).where(HOLDS.c.released_at.is_(None)))
     alarmed = _counts(connection, _tally(ALARMS).where(ALARMS.c.cleared_at.is_(None)))
     broken = _counts(connection, _tally(BREACHES).where(BREACHES.c.stage != "averted"))
-    found = []
-    for key in dict.fromkeys((row.agency, row.pharmacy) for row in used):
-        mine = [row.node for row in used if (row.agency, row.pharmacy) == key]
-        found.append(
-            Kept(
-                *key,
-                nodes=tuple(mine),
-                audits=tuple(latest.get(node) for node in mine),
-                running=sum(node in running for node in mine),
-                holds=held.get(key, 0),
-                alarms=alarmed.get(key, 0),
-                breaches=broken.get(key, 0),
-            )
+    nodes_of: dict[Whose, list[str]] = {}
+    for row in used:
+        nodes_of.setdefault((row.agency, row.pharmacy), []).append(row.node)
+    found = [
+        Kept(
+            *key,
+            nodes=tuple(mine),
+            audits=tuple(latest.get(node) for node in mine),
+            running=sum(node in running for node in mine),
+            holds=held.get(key, 0),
+            alarms=alarmed.get(key, 0),
+            breaches=broken.get(key, 0),
         )
+        for key, mine in nodes_of.items()
+    ]
     return sorted(found, key=_rank)
 
 
 def _rank(kept: Kept) -> tuple[int, int, float, str]:
-    order: Sequence[Standing] = ("missing", "unknown", "running", "proven")
+    order: Sequence[Standing] = ("missing", "unknown", "aged", "running", "proven")
     urgent = 0 if kept.breaches or kept.alarms else 1
     return (order.index(kept.standing), urgent, kept.proven or 0.0, kept.pharmacy)
 
@@ -136,19 +141,16 @@ def _counts(connection: Connection, query: Select[Any]) -> dict[Whose, int]:
 
 
 def _latest_audits(
-    connection: Connection, nodes: Sequence[str], now: int
+    connection: Connection, whose: Whose | None, now: int
 ) -> tuple[dict[str, Result], set[str]]:
     """Return the latest ended audit of each node, and the nodes whose audit is under way."""
-    rows: list[AnyRow] = []
-    for at in range(0, len(nodes), MOST_ROWS):
-        part = nodes[at : at + MOST_ROWS]
-        place = (
-            func.row_number()
-            .over(partition_by=AUDITS.c.node, order_by=AUDITS.c.asked_at.desc())
-            .label("place")
-        )
-        ranked = select(AUDITS, place).where(AUDITS.c.node.in_(part)).subquery()
-        rows += connection.execute(select(ranked).where(ranked.c.place <= 2)).all()
+    place = (
+        func.row_number()
+        .over(partition_by=AUDITS.c.node, order_by=AUDITS.c.asked_at.desc())
+        .label("place")
+    )
+    ranked = _of(select(AUDITS, place), AUDITS, whose).subquery()
+    rows = connection.execute(select(ranked).where(ranked.c.place <= 2)).all()
     latest: dict[str, Result] = {}
     running: set[str] = set()
     for one in sorted(results(connection, rows, now), key=lambda one: -one.audit.asked_at):

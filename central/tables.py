@@ -264,7 +264,8 @@ class CommandSegment(Tenant, Base):
 
 class Audit(Tenant, Base):
     """A challenge to a node: prove `samples` of the `owed` committed leaves of the tree of
-    `tree_size`. Its answers are `audit_samples`, its end is in its command."""
+    `tree_size`. Its answers are `audit_samples`, counted here by verdict as they are judged; its
+    end is in its command."""
 
     __tablename__ = "audits"
     __table_args__ = (Index(None, "pharmacy", "asked_at"), Index(None, "node", "asked_at"))
@@ -278,6 +279,10 @@ class Audit(Tenant, Base):
     reason: Mapped[str] = mapped_column(String(200))
     asked_at: Mapped[int]
     expires_at: Mapped[int]
+    held: Mapped[int] = mapped_column(default=0)
+    records: Mapped[int] = mapped_column(default=0)
+    disposed: Mapped[int] = mapped_column(default=0)
+    missing: Mapped[int] = mapped_column(default=0)
 
 
 class AuditSample(Tenant, Base):

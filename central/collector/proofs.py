@@ -14,17 +14,23 @@ from sqlalchemy import ColumnElement, Connection, Row, func, select, update
 
 from central.collector.checkpoints import CHECKPOINTS
 from central.collector.footage_rows import open_command
-from central.collector.judging import Judgement, Promises, Question, Tree, judge
+from central.collector.judging import Judgement, Promises, Question, Tree, Verdict, judge
 from central.collector.values import NODES, MessageRefused, NodeState
 from central.incidents import note_incident
 from central.node_terms import NodeTerms
-from central.tables import AuditSample, table_of
+from central.tables import Audit, AuditSample, table_of
 from retention.records.clock import from_micros, to_micros
 from retention.records.merkle import HASH_BYTES
 from retention.terms import wire
 from retention.terms.commands import ChallengeCommand
 
-SAMPLES = table_of(AuditSample)
+AUDITS, SAMPLES = table_of(Audit), table_of(AuditSample)
+COUNTED_IN: dict[Verdict, str] = {
+    "held": "held",
+    "record": "records",
+    "disposed": "disposed",
+    "missing": "missing",
+}
 
 
 def take_proof(
@@ -84,6 +90,8 @@ def _store(connection: Connection, audit: str, ordinal: int, found: Judgement, n
             answered_at=now,
         )
     )
+    column = AUDITS.c[COUNTED_IN[found.verdict]]
+    connection.execute(update(AUDITS).where(AUDITS.c.audit == audit).values({column: column + 1}))
 
 
 def _ack(proof: wire.Proof, verdict: str, cause: str | None) -> wire.ProofAck:

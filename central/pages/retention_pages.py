@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 
 from central import challenges, holds, keeping, policies
 from central.challenges import DEFAULT_SAMPLES
+from central.days import DAY_US
 from central.holds import Asked
 from central.keeping import Whose
 from central.pages.kit import kit_of
@@ -45,16 +46,17 @@ def retention_page(
 ) -> Response:
     """List pharmacies worst first, with one number each, and what is open anywhere."""
     text = pharmacy.strip()
+    with state.database.read() as connection:  # seconds over a province: lock nothing meanwhile
+        every = keeping.pharmacies(connection, state.now())
     with state.database.write() as connection:
         record_access(state, connection, me.actor(), "retention.read", "pharmacies")
-        every = keeping.pharmacies(connection, state.now())
         alarms, breaches = keeping.alarms(connection), keeping.breaches(connection)
     found = [one for one in every if text.lower() in f"{one.agency} {one.pharmacy}".lower()]
     return kit_of(request).page(
         request, "retention.html", me=me, active="retention", every=every, found=found,
         shown=found[page * PAGE : (page + 1) * PAGE], page=page, pages=PAGE, pharmacy=text,
         alarms=alarms, breaches=breaches, query_path=query_path, percent=keeping.percent,
-        proven_percent=keeping.proven_percent,
+        proven_percent=keeping.proven_percent, proves_days=challenges.PROVES_US // DAY_US,
     )  # fmt: skip
 
 

@@ -30,9 +30,10 @@ PharmacyQuery = Annotated[Code, Query(examples=["P43010000001"])]
 @router.get("/retention")
 def retention(state: State, actor: Admin) -> shown.RetentionView:
     """One number for each pharmacy, worst first; null is UNKNOWN."""
+    with state.database.read() as connection:  # seconds over a province: lock nothing meanwhile
+        found = keeping.pharmacies(connection, state.now())
     with state.database.write() as connection:
         record_access(state, connection, actor, "retention.read", "pharmacies")
-        found = keeping.pharmacies(connection, state.now())
         return shown.RetentionView(
             pharmacies=[shown.pharmacy(one) for one in found],
             alarms=[shown.alarm(row) for row in keeping.alarms(connection)],

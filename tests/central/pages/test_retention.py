@@ -10,12 +10,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from central import keeping
 from central.commands import COMMANDS
 from central.projector import project_all
 from central.standing import HOLDS
+from central.tables import Audit, table_of
 from retention.records import keeping as k
 from retention.records.clock import to_text
 from retention.store.log import append
@@ -112,6 +113,39 @@ def test_pharmacy_is_unknown_while_one_of_its_nodes_is(pages: Pages, rig: AuditR
     listed = text_of(browser.get("/retention"))
     assert "≥" not in listed
     assert "未知" in listed
+
+
+def test_proof_of_last_month_is_not_shown_as_the_proof_of_today(
+    pages: Pages, rig: AuditRig
+) -> None:
+    browser = admin(pages)
+    start(browser)
+    answer(rig)
+    pages.clock.advance(timedelta(days=35))
+    assert "≥ 60.69 %" in text_of(pages.signed_in("li3", "admin").get("/retention"))
+    pages.clock.advance(timedelta(seconds=1))
+    listed = text_of(pages.signed_in("li4", "admin").get("/retention"))
+    assert "≥" not in listed
+    assert "未知 证明已过期" in listed
+    assert "已证实 0 家" in listed
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
+    told = pages.browser().get("/v1/retention", headers=headers).json()
+    (one,) = told["pharmacies"]
+    assert (one["proven"], one["standing"]) == (None, "aged")
+
+
+def test_audit_that_met_no_footage_is_not_called_proven(pages: Pages, rig: AuditRig) -> None:
+    with rig.central.database.write() as connection:
+        whose = {**WHERE, "node": IDENTITY.node}
+        connection.execute(
+            insert(table_of(Audit)).values(
+                **whose, audit=rig.node.ids.new(), command="c", tree_size=9, owed=2, samples=2,
+                actor="a", reason="r", asked_at=rig.now, expires_at=rig.now, records=2,
+            )
+        )  # fmt: skip
+    shown = text_of(admin(pages).get(PHARMACY))
+    assert "另有记录 2 份" in shown
+    assert "已证实" not in shown
 
 
 @pytest.mark.parametrize(
