@@ -25,6 +25,10 @@ class StoreLog:
         with self._store.read() as connection:
             return uplink.unsent_bytes(connection, first, limit)
 
+    def disposed_by(self, sent_sequence: int) -> int | None:
+        with self._store.read() as connection:
+            return uplink.disposed_by(connection, sent_sequence)
+
     def note_acked(self, expected_sent: int) -> None:
         with self._store.read() as connection:
             known = uplink.acked_sent(connection)

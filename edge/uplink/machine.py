@@ -9,6 +9,7 @@ record. A checkpoint is offered once everything it counts as sent is acknowledge
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Protocol
 
 import structlog
@@ -36,6 +37,7 @@ class UplinkLog(Protocol):
 
     def size(self) -> LogSize: ...
     def records(self, first: int, limit: int) -> list[bytes]: ...
+    def disposed_by(self, sent_sequence: int) -> int | None: ...
     def note_acked(self, expected_sent: int) -> None: ...
     def newest_checkpoint(self, above: int) -> SignedCheckpoint | None: ...
     def checkpoint_at(self, size: int) -> SignedCheckpoint: ...
@@ -155,7 +157,10 @@ class UplinkMachine:
         out: list[Frames] = []
         room = self.confirmed + self._settings.window - self._next
         while room > 0:
-            blobs = _fitting(self._log.records(self._next, min(room, self._batch)))
+            found = self._log.records(self._next, min(room, self._batch))
+            blobs = _fitting(list(takewhile(bool, found)))
+            if found and not blobs:
+                self._stop_at_disposed(now)
             if not blobs:
                 break
             if self._next == self.confirmed:
@@ -164,6 +169,21 @@ class UplinkMachine:
             self._next += len(blobs)
             room -= len(blobs)
         return out
+
+    def _stop_at_disposed(self, now: float) -> None:
+        """Central asks again for a record that is lawfully gone: it was restored from a copy older
+        than the record's term. Nothing may stand in for a record, or a node could withhold one;
+        people decide, and a newer copy of central lets the stream go on by itself."""
+        if self._next > self.confirmed:
+            return  # what is under way comes first
+        by = self._log.disposed_by(self._next)
+        self._blocked_until = self._hello_due = now + REFUSED_SECONDS
+        self.welcomed = False
+        self._log.note_incident(
+            "RECORD_DISPOSED",
+            f"sent record {self._next}",
+            f"central asks for it again; record {by} disposed of it",
+        )
 
     def _send_checkpoint(self, now: float) -> list[Frames]:
         if self._offered is not None or now < self._checkpoints_from:

@@ -74,12 +74,21 @@ def note_acked(connection: sqlite3.Connection, expected_sent: int) -> None:
 
 
 def unsent_bytes(connection: sqlite3.Connection, first: int, limit: int) -> list[bytes]:
-    """Return the canonical bytes of up to `limit` sent-kind records from `first` on."""
+    """Return the canonical bytes of up to `limit` sent-kind records from `first` on; empty bytes
+    for one that was disposed of."""
     rows = connection.execute(
         "SELECT bytes FROM log WHERE sent_sequence >= ? ORDER BY sent_sequence LIMIT ?",
         (first, limit),
     )
     return [row[0] for row in rows]
+
+
+def disposed_by(connection: sqlite3.Connection, sent_sequence: int) -> int | None:
+    """Return where the record stands that disposed of a sent-kind record, if one did."""
+    row = connection.execute(
+        "SELECT disposed_by FROM log WHERE sent_sequence = ?", (sent_sequence,)
+    ).fetchone()
+    return None if row is None else row[0]
 
 
 def oldest_unsent_at(connection: sqlite3.Connection, first: int) -> int | None:

@@ -261,3 +261,40 @@ def test_refused_stream_rests_although_the_incident_cannot_be_written(
         node.machine.receive(wire.encode(wire.Refused(code="FORK", detail="no")), 1.0)
     assert node.machine.tick(30.9) == []
     assert node.machine.tick(31.0)[0][1] == b"hello"
+
+
+def test_record_that_is_lawfully_gone_is_named_and_nothing_stands_in_for_it(
+    node: TestNode, central: TestCentral
+) -> None:
+    """Central was restored from a copy older than the record's term."""
+    node.append(2)
+    node.log.make_checkpoint_if_grown()
+    settle(node, central)
+    old = central.snapshot()
+    node.append(5)
+    node.log.make_checkpoint_if_grown()
+    settle(node, central, start=2e6)
+    newer = central.snapshot()
+    node.store._connection.execute(
+        "UPDATE log SET bytes = x'', disposed_by = 6 WHERE sent_sequence = 4"
+    )
+    central.set_back(old)
+    node.restart()
+    for step in range(200):  # several rounds of asking again
+        for frames in node.machine.tick(3e6 + step):
+            for answer in central.handle(frames):
+                node.machine.receive(answer, 3e6 + step)
+    assert len(central.bodies()) == 4  # what lies before it came
+    assert central.incidents() == []
+    incidents = node.store._connection.execute("SELECT incident, subject, detail FROM incidents")
+    assert [tuple(row) for row in incidents] == [
+        (
+            "RECORD_DISPOSED",
+            "sent record 4",
+            "central asks for it again; record 6 disposed of it",
+        )
+    ]
+    central.set_back(newer)  # somebody found a newer copy: it goes on by itself
+    node.log.make_checkpoint_if_grown()
+    settle(node, central, start=4e6)
+    assert len(central.bodies()) == 8  # seven, and the incident's own record
