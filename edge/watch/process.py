@@ -88,10 +88,10 @@ class CameraWatch:
         if now_ns >= self._write_due_ns:
             try:
                 self._write(now_ns)
-            except StoreUnavailable as exc:
+                self._accept()
+            except (StoreUnavailable, OSError) as exc:
                 log.error("view_not_written_yet", camera=self._camera.id, reason=str(exc))
                 self._write_due_ns = now_ns + int(AGAIN_SECONDS * 1e9)
-        self._accept()
         if now_ns >= self._save_due_ns:
             self.save()
             self._save_due_ns = now_ns + int(SAVE_SECONDS * 1e9)
@@ -136,14 +136,10 @@ class CameraWatch:
         if not path.exists():
             return
         self._baseline = None
-        try:
-            # The old view first: a restart before the new one is learned must not bring it back.
-            baseline_file(self._config, self._camera.id).unlink(missing_ok=True)
-            path.unlink()
-        except OSError as exc:
-            log.warning("view_accepted_but_not_noted", camera=self._camera.id, reason=exc.strerror)
-        else:
-            log.info("view_accepted", camera=self._camera.id)
+        # The old view first: a restart before the new one is learned must not bring it back.
+        baseline_file(self._config, self._camera.id).unlink(missing_ok=True)
+        path.unlink()
+        log.info("view_accepted", camera=self._camera.id)
 
     def _wall(self, monotonic_ns: int) -> int:
         """Return the wall time at which a picture was received."""

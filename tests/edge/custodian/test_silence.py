@@ -125,6 +125,20 @@ def test_footage_that_ends_a_moment_ahead_is_no_clock_that_was_set_back(
     assert open_alarms(started) == []
 
 
+def test_silence_from_before_the_closing_calls_when_it_opens_again(
+    started: NodeStore, config: EdgeConfig, clock: ManualClock
+) -> None:
+    """Nobody looked while it was open: whoever could see to it has gone home."""
+    film(started)
+    close_for(started, timedelta(minutes=5), timedelta(hours=1))
+    clock.advance(timedelta(minutes=10))
+    watch_silence(started, config)
+    assert open_alarms(started) == []
+    clock.advance(timedelta(hours=1))
+    watch_silence(started, config)
+    assert open_alarms(started) == [("CAMERA_SILENT", CAMERA)]
+
+
 def test_alarm_that_a_clock_ahead_has_dated_ends_with_a_new_segment(
     started: NodeStore, config: EdgeConfig, clock: ManualClock
 ) -> None:

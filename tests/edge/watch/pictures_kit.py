@@ -7,8 +7,10 @@ Every picture is made with the generator that the caller seeded.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any, cast
 
+import av
 import cv2
 import numpy as np
 
@@ -94,3 +96,13 @@ def lit_from_the_side(picture: Grey, amplitude: float) -> Grey:
 
 def _grey(values: np.ndarray[tuple[int, ...], np.dtype[Any]]) -> Grey:
     return cast(Grey, np.clip(values, 0, 255).astype(np.uint8))
+
+
+def key_picture(grey: np.ndarray) -> bytes:
+    """Return a picture as an H.264 key picture."""
+    height, width = grey.shape
+    coder = av.CodecContext.create("libx264", "w")
+    coder.width, coder.height, coder.pix_fmt = width, height, "yuv420p"
+    coder.time_base, coder.options = Fraction(1, 10), {"preset": "ultrafast", "crf": "23"}
+    frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
+    return b"".join(bytes(packet) for packet in [*coder.encode(frame), *coder.encode(None)])

@@ -7,10 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from fractions import Fraction
 from itertools import count, cycle
 
-import av
 import numpy as np
 import pytest
 import zmq
@@ -21,18 +19,18 @@ from edge.process import ProcessContext
 from edge.recorder.process import run as record
 from edge.watch.baseline import LEARNING_PICTURES, to_bytes
 from edge.watch.files import accept_file, baseline_file
-from edge.watch.pictures import Coded, KeyDecoder
+from edge.watch.looked import is_looked_at
 from edge.watch.process import run as watch
 from edge.watch.shown import PICTURE_TOPIC, Shown
 from hardware.simulated_cameras import CameraPlan, SimulatedCameras
 from retention.records.clock import from_text, to_micros
-from retention.records.payloads import GapCause
+from retention.records.payloads import GapCause, SceneRole
 from retention.store import footage
 from retention.store.footage import GapRow
 from retention.store.log import all_records
 from tests.edge.counter_kit import config_for
 from tests.edge.watch.conftest import learned
-from tests.edge.watch.pictures_kit import View
+from tests.edge.watch.pictures_kit import View, key_picture
 
 CAMERA = "till"
 TOML = """
@@ -100,15 +98,6 @@ def kinds(config: EdgeConfig) -> list[str]:
             return [record.kind for record in all_records(connection)]
     finally:
         store.close()
-
-
-def key_picture(grey: np.ndarray) -> bytes:
-    height, width = grey.shape
-    coder = av.CodecContext.create("libx264", "w")
-    coder.width, coder.height, coder.pix_fmt = width, height, "yuv420p"
-    coder.time_base, coder.options = Fraction(1, 10), {"preset": "ultrafast", "crf": "23"}
-    frame = av.VideoFrame.from_ndarray(grey, format="gray").reformat(format="yuv420p")
-    return b"".join(bytes(packet) for packet in [*coder.encode(frame), *coder.encode(None)])
 
 
 class FakeRecorder:
@@ -254,15 +243,21 @@ def test_moved_camera_stays_moved_until_somebody_accepts_its_view(config, tmp_pa
     assert main(refused) == 2
 
 
-def test_key_picture_is_decoded_by_itself():
-    grey = View("dispensing").at(3.0)
-    decoder = KeyDecoder()
-    for _ in range(3):
-        frame = decoder.decode(Coded(CAMERA, "h264", b"", key_picture(grey), 0))
-        assert frame is not None
-        assert abs(frame.to_ndarray(format="gray").astype(int) - grey).mean() < 4
-    assert decoder.decode(Coded(CAMERA, "h264", b"", b"garbage", 0)) is None
-    assert decoder.decode(Coded(CAMERA, "h264", b"", key_picture(grey), 0)) is not None
+def test_watch_closes_the_view_of_a_removed_camera_and_says_what_it_looked_at(config, zmq_context):
+    store = config.open_store()
+    with store.write() as connection:
+        now = to_micros(store.clock.now())
+        footage.open_gap(
+            store, connection, "removed", SceneRole.DISPENSING, now, GapCause.VIEW_MOVED
+        )
+    usable = key_picture(View("purchase").at(0.0))
+    with recording(zmq_context, config) as (recorder, eyes):
+        assert not is_looked_at(config, store.clock, CAMERA)
+        until(lambda: shows(recorder, eyes, usable, time.monotonic_ns()), "a picture")
+        until(lambda: is_looked_at(config, store.clock, CAMERA), "the note")
+    with store.read() as connection:
+        assert footage.open_gaps(connection, "view") == []
+    store.close()
 
 
 # -- a real recorder and the simulated camera -----------------------------------------------------

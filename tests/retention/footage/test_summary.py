@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from retention.footage.summary import HOUR_US, MOST_AT_ONCE, VIEW_TOLD_US, summarise_due
+from retention.footage.summary import HOUR_US, MOST_AT_ONCE, VIEW_TOLD_US, is_settled, summarise_due
 from retention.records.clock import from_text
 from retention.records.payloads import GapCause, SceneRole
 from retention.store import footage
@@ -77,3 +77,14 @@ def test_hour_waits_for_what_the_watch_still_has_to_tell(camera, store, clock):
     assert due(store, camera) == 0
     clock.jump(timedelta(seconds=2))
     assert due(store, camera) == 1
+
+
+def test_what_lies_between_the_footage_and_a_later_gap_is_not_explained_by_it(camera, store):
+    camera.record()
+    with store.write() as connection:
+        ended = footage.explained_until(connection, camera.name)
+        footage.open_gap(
+            store, connection, camera.name, SceneRole.PURCHASE, ended + 20, GapCause.STREAM_CHANGED
+        )
+        told = [is_settled(connection, camera.name, ended + after) for after in (0, 20, 21)]
+    assert told == [True, False, True]
