@@ -13,6 +13,7 @@ from hardware.simulated_actors import Actor
 from hardware.simulated_people import load_people
 
 SETTLE_SECONDS = 0.4  # a cast walks in before the attempt begins
+ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,14 @@ class Counter:
         return Visit(session)
 
     def verify(self, visit: Visit) -> None:
-        answer = self.client.verify(visit.session)
-        visit.decision = answer["outcome"]
-        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+        """Verify; who is told that the face changed tries again, as the product allows. On a busy
+        machine the first pictures still show who stood there before."""
+        for _ in range(ATTEMPTS):
+            answer = self.client.verify(visit.session)
+            visit.decision = answer["outcome"]
+            visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+            if (visit.decision, visit.reasons) != ("RETRY", ("FACE_CHANGED",)):
+                return
 
     def attest(self, visit: Visit) -> None:
         answer = self.client.attest(visit.session, PHARMACIST, self.stack.pharmacist_secret)

@@ -35,8 +35,8 @@ from tests.edge.terminal.pages.visitor import Page, Visitor
 from tests.serving import served
 
 TEMPLATES = Path(__file__).resolve().parents[4] / "edge" / "terminal" / "pages" / "templates"
-# Shown by A2's live routes, or only while an attempt runs.
-OF_OTHERS = {"guidance.html"}
+# Shown only while an attempt runs, or by a node with a watch (test_cameras_page.py).
+OF_OTHERS = {"guidance.html", "cameras.html", "camera_state.html"}
 
 
 @pytest.fixture
