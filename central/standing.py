@@ -29,7 +29,8 @@ NODE_HOLDS, NODE_POLICIES = table_of(NodeHold), table_of(NodePolicy)
 STANDS = timedelta(days=7)
 """How long one command stands; then it is issued again."""
 AGAIN_US = 3_600_000_000
-"""A node that could not carry it out is asked again after an hour."""
+"""A node that could not carry it out is asked again after an hour, then after twice as long each
+time, at most after a week: what it never can do would fill the table with commands otherwise."""
 AnyRow = Row[*tuple[Any, ...]]
 Kind = Literal["hold", "release", "policy"]
 
@@ -56,7 +57,8 @@ def issue_due(
     if not standing:
         return 0
     known = _known(connection, node.node, [due.subject for due in standing])
-    due = [one for one in standing if _is_due(one, known, now)]
+    recorded = _recorded_holds(connection, node.node)
+    due = [one for one in standing if _is_due(one, known, recorded, now)]
     for one in due:
         command = _command(one, node.node, ids.new(), now)
         store(connection, node, command, signer, subject=one.subject)
@@ -130,19 +132,32 @@ def _known(
     return found
 
 
-def _is_due(due: Due, known: dict[tuple[str, str], list[AnyRow]], now: int) -> bool:
+def _recorded_holds(connection: Connection, node: str) -> set[str]:
+    """Return the holds that the node's own records say it took up."""
+    query = select(NODE_HOLDS.c.hold).where(NODE_HOLDS.c.node == node)
+    return set(connection.execute(query).scalars())
+
+
+def _is_due(
+    due: Due, known: dict[tuple[str, str], list[AnyRow]], recorded: set[str], now: int
+) -> bool:
     if due.kind == "release" and not known.get(("hold", due.subject)):
         return False  # this node was never told of the hold
     given = known.get((due.kind, due.subject), [])
-    return not any(_suffices(row, now) for row in given)
+    failed = sum(row.concluded_at is not None and row.outcome != "done" for row in given)
+    rests = min(AGAIN_US << min(max(failed - 1, 0), 10), STANDS // timedelta(microseconds=1))
+    if due.kind == "hold" and due.subject not in recorded:
+        # "Done" without the record that goes with it: its projection may lag, but not for ever.
+        given = [row for row in given if row.outcome != "done" or row.concluded_at > now - AGAIN_US]
+    return not any(_suffices(row, now, rests) for row in given)
 
 
-def _suffices(row: AnyRow, now: int) -> bool:
+def _suffices(row: AnyRow, now: int, rests: int) -> bool:
     """Tell whether a command makes another one needless now."""
     if row.outcome == "done":
         return True
     if row.concluded_at is not None:
-        return bool(row.concluded_at > now - AGAIN_US)
+        return bool(row.concluded_at > now - rests)
     return bool(row.expires_at > now)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from central import enrolment
 from central.collector.core import Arrival
@@ -19,7 +19,7 @@ from central.holds import Asked, place, release
 from central.keys import CentralKeys
 from central.policies import adopt, days_of
 from central.projector import project_all, reproject
-from central.standing import HOLDS, POLICIES, STANDS
+from central.standing import HOLDS, POLICIES, STANDS, issue_due
 from central.tables import (
     Flag,
     NodeAlarm,
@@ -134,6 +134,10 @@ class Office:
     def pass_time(self, span: timedelta) -> None:
         self.node.clock.advance(span)
         self.central.clock.advance(span)
+
+    @property
+    def now(self) -> int:
+        return to_micros(self.central.clock.now())
 
     def place(self, scope: str = "pharmacy", **more: object) -> str:
         asked = Asked(**WHERE, scope=scope, reason="case 12", **more)  # type: ignore[arg-type]
@@ -301,6 +305,34 @@ def test_what_the_node_refuses_says_why_and_is_asked_again_later(office: Office)
     office.pass_time(timedelta(hours=2))
     office.talk()
     assert office.given() == [("policy", "refused")] * 2
+    for _ in range(24 * 30):  # it never can: asked less and less often, not every hour
+        office.pass_time(timedelta(hours=1))
+        with office.central.database.write() as connection:
+            issue_due(connection, IDENTITY, CENTRAL_SIGNER, office.node.ids, office.now)
+            connection.execute(
+                update(COMMANDS)
+                .where(COMMANDS.c.outcome.is_(None))
+                .values(outcome="refused", concluded_at=office.now)
+            )
+    assert 6 <= len(office.given()) < 15
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_hold_that_is_called_done_without_its_record_is_owed_still(
+    office: Office, recorded: bool
+) -> None:
+    office.place()
+    if recorded:
+        office.talk()
+        settle(office.node, office.central)
+        project_all(office.central.database)
+    with office.central.database.write() as connection:
+        connection.execute(update(COMMANDS).values(outcome="done", concluded_at=office.now))
+    for hours in (0, 2):
+        office.pass_time(timedelta(hours=hours))
+        with office.central.database.write() as connection:
+            again = issue_due(connection, IDENTITY, CENTRAL_SIGNER, office.node.ids, office.now)
+        assert again == (1 if hours and not recorded else 0)
 
 
 def test_node_takes_no_hold_of_another_key_node_or_time(office: Office) -> None:
