@@ -138,11 +138,13 @@ class Recording:
     def take(self, received: ReceivedPacket, *, seal_asked: Callable[[], bool]) -> None:
         """Handle one packet. Raises OSError, StoreError, DirectorySyncFailed."""
         packet, segmenter = received.packet, self._segmenter
-        if segmenter is None or packet.dts is None:
+        dts = packet.dts
+        if segmenter is None or dts is None:
             return
-        self._watchdog.arrived(received.received_monotonic_ns // 1000)
+        received_us = received.received_monotonic_ns // 1000
+        self._watchdog.arrived(received_us)
         if not packet.is_keyframe:
-            step = segmenter.frame(packet.dts, received.received_monotonic_ns // 1000)
+            step = segmenter.frame(dts, received_us)
             if step is Step.WRITE and self._writer is not None:
                 self._writer.write(packet)
             elif step is Step.END_RUN:

@@ -166,7 +166,8 @@ class Segmenter:
         if dts > self._last:
             self._step = dts - self._last
             self._last = dts
-        lag_us = received_us + self._wall_offset_us - self._wall(dts)
+        media_us = (dts - self._base) * self._numerator // self._denominator
+        lag_us = received_us + self._wall_offset_us - self._start_us - media_us
         if self._least_lag_us is None or lag_us < self._least_lag_us:
             self._least_lag_us = lag_us
 

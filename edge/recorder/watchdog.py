@@ -51,8 +51,12 @@ def trouble_of(facts: SegmentFacts) -> str | None:
 def is_overdue(now_us: int, progress_us: int, segment_seconds: float) -> bool:
     """Tell whether a segment should have been sealed by now. Monotonic microseconds: of the
     packet that just came, and of the last seal or of the first packet since."""
-    longest_us = max(SHORTEST_OVERDUE_US, round(OVERDUE_SEGMENTS * segment_seconds * 1_000_000))
-    return now_us - progress_us > longest_us
+    return now_us - progress_us > longest_us(segment_seconds)
+
+
+def longest_us(segment_seconds: float) -> int:
+    """Return for how long packets may come without a segment being sealed."""
+    return max(SHORTEST_OVERDUE_US, round(OVERDUE_SEGMENTS * segment_seconds * 1_000_000))
 
 
 def facts_of(path: Path, segment: str) -> SegmentFacts:
@@ -79,7 +83,8 @@ class Watchdog:
     """Follows one camera's segments. An alarm that cannot be written is tried with the next."""
 
     def __init__(self, store: NodeStore, camera: str, segment_seconds: float) -> None:
-        self._store, self._camera, self._segment_seconds = store, camera, segment_seconds
+        self._store, self._camera = store, camera
+        self._longest_us = longest_us(segment_seconds)
         self._progress_us: int | None = None
         self._arrived_us = 0
         self._is_open: bool | None = None
@@ -89,7 +94,7 @@ class Watchdog:
         self._arrived_us = received_us
         if self._progress_us is None:
             self._progress_us = received_us
-        elif is_overdue(received_us, self._progress_us, self._segment_seconds):
+        elif received_us - self._progress_us > self._longest_us:
             self._progress_us = received_us  # and said again, if it cannot be written now
             self._raise("packets arrive, but no segment was sealed")
 

@@ -9,8 +9,6 @@ touched again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from typing import cast
 
 import av
 from av.packet import Packet
@@ -42,12 +40,17 @@ class SegmentWriter:
 
     def write(self, packet: Packet[VideoStream]) -> None:
         """Copy one packet. Raises OSError from the sink, StreamRefused from libav."""
-        dts = max(cast(int, packet.dts) - self._base, self._last + 1)
-        pts = packet.dts if packet.pts is None else packet.pts
+        told, shown = packet.dts, packet.pts
+        if told is None:
+            raise StreamRefused("a packet without a time")
+        dts = max(told - self._base, self._last + 1)
         packet.dts = self._last = dts
-        packet.pts = max(cast(int, pts) - self._base, dts)
+        packet.pts = dts if shown is None else max(shown - self._base, dts)
         packet.stream = self._stream
-        self._guarded(lambda: self._container.mux_one(packet))
+        try:
+            self._container.mux_one(packet)
+        except av.error.FFmpegError as exc:
+            raise self._refusal(exc) from exc
 
     def sync(self) -> None:
         """Make the fragments written so far durable."""
@@ -57,7 +60,10 @@ class SegmentWriter:
         """Write the last fragment into the sink. Raises OSError."""
         if not self._closed:
             self._closed = True
-            self._guarded(self._container.close)
+            try:
+                self._container.close()
+            except av.error.FFmpegError as exc:
+                raise self._refusal(exc) from exc
 
     def abandon(self) -> None:
         """Give the segment up: its file is cut to what is durable and left to recovery."""
@@ -65,11 +71,8 @@ class SegmentWriter:
         with contextlib.suppress(OSError, SegmentBroken, StreamRefused):
             self.close()
 
-    def _guarded(self, operation: Callable[[], object]) -> None:
+    def _refusal(self, exc: av.error.FFmpegError) -> SegmentBroken | StreamRefused:
         """libav raises the sink's own error the first time, and one of its own afterwards."""
-        try:
-            operation()
-        except av.error.FFmpegError as exc:
-            if self.sink.broken:
-                raise SegmentBroken(f"{self.sink.part}: written to after a failure") from exc
-            raise StreamRefused(str(exc)) from exc
+        if self.sink.broken:
+            return SegmentBroken(f"{self.sink.part}: written to after a failure")
+        return StreamRefused(str(exc))
