@@ -27,6 +27,7 @@ from hardware.errors import (
     HardwareError,
     UnsupportedCodec,
 )
+from hardware.pace import REST_SECONDS, Pace
 
 Transport = Literal["tcp", "udp"]
 # Enough to see the parameter sets and one key picture; FFmpeg would look for five seconds.
@@ -76,10 +77,16 @@ class RtspPackets:
     """An opened camera. Made by ``open_packets``; use from one thread."""
 
     def __init__(
-        self, url: str, container: InputContainer, stream: VideoStream, timeout_seconds: float
+        self,
+        url: str,
+        container: InputContainer,
+        stream: VideoStream,
+        timeout_seconds: float,
+        pace: Pace | None = None,
     ) -> None:
         self._url, self._container, self._stream = url, container, stream
-        self._timeout_seconds = timeout_seconds
+        self._timeout_ns = round(timeout_seconds * 1_000_000_000)
+        self._pace = pace
 
     @property
     def codec_name(self) -> str:
@@ -112,7 +119,9 @@ class RtspPackets:
         """
         reason: HardwareError = CameraEnded(self._url)
         try:
-            yield from _with_first_times(self._received())
+            received = self._received()
+            yield from _first_with_times(received)
+            yield from received
         except av.error.FFmpegError as exc:
             if not isinstance(exc, av.error.EOFError):
                 reason = _unavailable(self._url, exc)
@@ -129,19 +138,21 @@ class RtspPackets:
         FFmpeg then hands out the picture that its parser still held, as if nothing had happened,
         and would wait as long once more before it said so.
         """
-        began = time.monotonic()
+        began_ns = time.monotonic_ns()
         for packet in self._container.demux(self._stream):
             if packet.size == 0:
                 return
-            was_silent = time.monotonic() - began >= self._timeout_seconds
-            yield ReceivedPacket(packet, time.monotonic_ns())
-            if was_silent:
+            read_ns, dts = time.monotonic_ns(), packet.dts  # a writer moves the packet's times
+            yield ReceivedPacket(packet, read_ns)
+            if read_ns - began_ns >= self._timeout_ns:
                 raise CameraUnavailable(self._url, _SILENT)
-            began = time.monotonic()
+            if self._pace is not None and self._pace.rest_after(dts, read_ns - began_ns):
+                time.sleep(REST_SECONDS)
+            began_ns = time.monotonic_ns()
 
 
-def _with_first_times(received: Iterator[ReceivedPacket]) -> Iterator[ReceivedPacket]:
-    """Give the first pictures the times that FFmpeg loses.
+def _first_with_times(received: Iterator[ReceivedPacket]) -> Iterator[ReceivedPacket]:
+    """Yield the first pictures up to one with times, with the times that FFmpeg loses.
 
     Its H.264 parser remembers the times of the last four pieces only, so the first picture,
     which came in many pieces, has none. It is held back until the next one tells.
@@ -157,7 +168,6 @@ def _with_first_times(received: Iterator[ReceivedPacket]) -> Iterator[ReceivedPa
                 early.packet.pts = early.packet.dts = each.packet.pts - back * step
         yield from held
         yield each
-        yield from received
         return
     yield from held
 
@@ -168,16 +178,18 @@ def open_packets(
     transport: Transport = "tcp",
     timeout_seconds: float = 5.0,
     encode: EncodePlan | None = None,
+    collect: bool = False,
 ) -> PacketSource:
     """Open a camera for its packets.
 
     ``timeout_seconds`` bounds opening, and later the longest silence. ``encode`` is for a USB
-    camera, ``transport`` for RTSP. Raises ``CameraUnavailable`` and ``UnsupportedCodec``; neither
-    shows the address's password.
+    camera, ``transport`` for RTSP. ``collect`` lets packets that come by TCP wait in the kernel
+    for up to ``pace.REST_SECONDS``, to read several at once. Raises ``CameraUnavailable`` and
+    ``UnsupportedCodec``; neither shows the address's password.
     """
     scheme = url.partition("://")[0]
     if scheme in ("rtsp", "rtsps"):
-        return open_rtsp(url, transport=transport, timeout_seconds=timeout_seconds)
+        return open_rtsp(url, transport=transport, timeout_seconds=timeout_seconds, collect=collect)
     if scheme == "v4l2":
         from hardware.v4l2 import open_v4l2  # OpenCV: only where such a camera is recorded
 
@@ -190,7 +202,11 @@ def open_packets(
 
 
 def open_rtsp(
-    url: str, *, transport: Transport = "tcp", timeout_seconds: float = 5.0
+    url: str,
+    *,
+    transport: Transport = "tcp",
+    timeout_seconds: float = 5.0,
+    collect: bool = False,
 ) -> RtspPackets:
     """Open an RTSP camera. Raises as ``open_packets``."""
     options = {
@@ -201,7 +217,10 @@ def open_rtsp(
         "allowed_media_types": "video",
     }
     container, stream = open_video(url, options, timeout_seconds)
-    return RtspPackets(url, container, stream, timeout_seconds)
+    pace = None
+    if collect and transport == "tcp" and stream.time_base is not None:
+        pace = Pace(stream.time_base)
+    return RtspPackets(url, container, stream, timeout_seconds, pace)
 
 
 def open_video(

@@ -46,6 +46,7 @@ def open_camera(camera: CameraConfig) -> PacketSource:
         transport=camera.transport,
         timeout_seconds=camera.timeout_seconds,
         encode=encode_plan(camera),
+        collect=True,
     )
 
 
@@ -187,7 +188,8 @@ class Recorder:
         recorded = False
         for received in settled(source.packets(), self._recording.connected(source)):
             take(received, seal_asked=asked)
-            publish(received, source, self._recording.run)
+            if received.packet.is_keyframe:
+                publish(received, source, self._recording.run)
             beat()
             if not recorded and self._recording.recording:
                 recorded, self._last_trouble = True, ""
