@@ -18,6 +18,7 @@ from retention.records.envelope import Record, parse_envelope
 from retention.records.errors import RecordsError
 from retention.records.fields import Frozen
 from retention.records.keeping import RecordsDisposed
+from retention.records.kinds import BY_NAME, Delivery
 from retention.records.merkle import Frontier, leaf_hash
 from retention.store.log import read_frontier
 
@@ -124,6 +125,12 @@ class LogWalk:
             yield Bad("log", subject, f"the row says {row.kind}, the record says {said}")
         if (record.agency, record.pharmacy, record.node) != self._subject.owner:
             yield Bad("log", subject, f"a record of node {record.node}")
+        kind = BY_NAME.get((record.kind, record.version))
+        sent = record.sent_sequence is not None
+        if kind is not None and sent != (kind.delivery is Delivery.SENT):
+            yield Bad(
+                "log", subject, f"{record.kind}: kept from central, or sent, against its kind"
+            )
         for observer in self._observers:
             observer.see(record, content)
 
