@@ -2,7 +2,9 @@
 
 One process a camera on either side, as each is used; all read one simulated camera. Our side hashes
 every byte twice (file, chunks), makes every GOP durable and seals into the node's database; the
-peer does none of it. `--streams 1,4,8` says how many cameras, one line each.
+peer does none of it. Both read by TCP and write segments of a minute to one disk; ours are
+fragmented, the peer's are plain MP4, which costs it less and is lost whole in a crash.
+`--streams 1,4,8` says how many cameras, one line each.
 """
 
 from __future__ import annotations
@@ -90,7 +92,7 @@ def _beside_the_peer(streams: int) -> dict[str, object]:
         connection.close()
     return {
         "bench": "recorder",
-        "peer": "ffmpeg -c copy (imageio-ffmpeg), no digest, no fsync",
+        "peer": "ffmpeg -c copy (imageio-ffmpeg), no digest, no fsync, no fragments",
         "stream": "1080p25",
         "streams": streams,
         "bits_per_second": camera["bits_per_second"],
@@ -117,9 +119,8 @@ def _peer(url: str, folder: Path) -> Iterator[psutil.Process]:
     with subprocess.Popen(
         [
             imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-rtsp_transport", "tcp",
-            "-i", url, "-c", "copy", "-movflags", "frag_keyframe+empty_moov+default_base_moof",
-            "-f", "segment", "-segment_time", str(SEGMENT_SECONDS), "-segment_format", "mp4",
-            str(folder / "%03d.mp4"),
+            "-i", url, "-c", "copy", "-f", "segment", "-segment_time", str(SEGMENT_SECONDS),
+            "-segment_format", "mp4", str(folder / "%03d.mp4"),
         ]
     ) as process:  # fmt: skip
         try:
