@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from edge.config import EdgeConfig
 from edge.inspector_command import ask_secret, tell
+from edge.said import said
 from retention.pages.formats import absolute
 from retention.policy import SHANGHAI
 from retention.records.clock import to_text
@@ -59,8 +60,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         deed.add_argument("--config", type=Path, required=True, help="the node's TOML file")
         deed.add_argument("--json", action="store_true", help="one JSON object on stdout")
         if deed is not listed:
-            deed.add_argument("--author", required=True, help="检查员 / the inspector")
-            deed.add_argument("--reason", required=True, help="原因 / why")
+            deed.add_argument("--author", required=True, type=said, help="检查员 / the inspector")
+            deed.add_argument("--reason", required=True, type=said, help="原因 / why")
         deed.set_defaults(run=run)
 
 

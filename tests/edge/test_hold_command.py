@@ -117,6 +117,15 @@ def test_hold_that_does_not_say_what_it_covers_is_one_line_and_two(run, store, i
         assert holds.listed(connection) == []
 
 
+@pytest.mark.parametrize("said", [("--reason", "  "), ("--author", " "), ("--reason", "x" * 201)])
+def test_hold_needs_words_for_who_and_why(run, store, inspector, said):
+    code, _, err = run("hold", "place", *WHY, "--scope", "pharmacy", *said)
+    assert code == 2
+    assert said[0] in err
+    with store.read() as connection:
+        assert holds.standing(connection) == []
+
+
 def test_hold_on_a_session_that_is_not_here_says_how_little_it_holds(run, store, inspector):
     known, other = store.ids.new(), store.ids.new()
     with store.write() as connection:
