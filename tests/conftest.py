@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from retention.records.clock import ManualClock
@@ -14,6 +15,8 @@ from retention.store.database import NodeIdentity, NodeStore
 
 pytest_plugins = ("tests.guards", "tests.sharing")
 os.environ["COUNTERSIGHT_SIMULATION"] = "1"
+hypothesis.settings.register_profile("house", deadline=None)  # speed is no test's business
+hypothesis.settings.load_profile("house")
 
 IDENTITY = NodeIdentity(agency="430100", pharmacy="P43010000001", node="node-a")
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,41 @@ def test_a_database_of_another_node_is_refused_and_left_as_it_is(tmp_path, store
     with pytest.raises(StoreRefused, match="belongs to node node-a"):
         NodeStore(store.path, other, clock, ids)
     assert store.path.read_bytes() == before
+
+
+OPEN_AT_ONCE = """
+import multiprocessing, sys
+from pathlib import Path
+from retention.records.clock import ManualClock
+from retention.records.ids import SystemIds
+from retention.store.database import NodeIdentity, NodeStore
+
+def opener(path, together):
+    together.wait()
+    NodeStore(path, NodeIdentity("430100", "P43010000001", "node-a"), ManualClock(), SystemIds())
+
+processes = multiprocessing.get_context("fork")
+for number in range(20):
+    together = processes.Barrier(4)
+    path = Path(sys.argv[1]) / f"{number}.sqlite3"
+    openers = [processes.Process(target=opener, args=(path, together)) for _ in range(4)]
+    for one in openers:
+        one.start()
+    for one in openers:
+        one.join()
+    if any(one.exitcode for one in openers):
+        sys.exit(1)
+"""
+
+
+def test_processes_that_open_a_fresh_database_at_once_all_get_it(tmp_path):
+    """About one in ten was told "database is locked"."""
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", OPEN_AT_ONCE, str(tmp_path)],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], timeout=120,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
 
 
 def test_a_newer_database_is_refused(store, clock, ids):
