@@ -26,6 +26,7 @@ from central.tables import (
     table_of,
 )
 from edge.commands.challenge import ChallengeJob
+from edge.commands.samples import Held, Missing, look_up
 from retention.records.clock import from_text, to_micros, to_text
 from retention.records.keeping import (
     Hold,
@@ -37,7 +38,7 @@ from retention.records.keeping import (
 from retention.records.merkle import CHUNK_BYTES, Frontier, leaf_hash
 from retention.store.log import append, by_sequence, leaves, prove_inclusion
 from retention.terms import wire
-from retention.terms.commands import ChallengeCommand
+from retention.terms.commands import ChallengeCommand, Sample
 from retention.terms.problems import Refusal
 from tests.central.auditkit import SAMPLES, AuditRig, Bend
 from tests.central.wirekit import CENTRAL_SIGNER, IDENTITY, OTHER_KEY, rewritten
@@ -122,6 +123,14 @@ def test_node_that_lost_its_log_says_so(rig: AuditRig) -> None:
     connection.execute("UPDATE log SET bytes = x'' WHERE sequence = ?", (last,))
     rig.answer(command, settling=False)
     assert rig.causes() == ["RECORD_MISSING"]
+
+
+def test_leaf_that_the_node_never_had_is_told_apart_from_a_lost_one(rig: AuditRig) -> None:
+    with rig.node.store.read() as connection:
+        (size,) = connection.execute("SELECT size FROM frontier").fetchone()
+    for leaf in (size, size + 10**6, 2**53 - 1):
+        assert look_up(rig.tools, Sample(leaf=leaf, chunk=0)) == Missing(b"", "NO_SUCH_LEAF")
+    assert isinstance(look_up(rig.tools, Sample(leaf=size - 1, chunk=0)), Held)
 
 
 def test_lawful_disposal_proves_as_much(rig: AuditRig) -> None:
