@@ -73,20 +73,11 @@ class PacketSource(Protocol):
     def close(self) -> None: ...
 
 
-class RtspPackets:
-    """An opened camera. Made by ``open_packets``; use from one thread."""
+class OpenedVideo:
+    """What an opened video says of itself: sizes in pixels."""
 
-    def __init__(
-        self,
-        url: str,
-        container: InputContainer,
-        stream: VideoStream,
-        timeout_seconds: float,
-        pace: Pace | None = None,
-    ) -> None:
-        self._url, self._container, self._stream = url, container, stream
-        self._timeout_ns = round(timeout_seconds * 1_000_000_000)
-        self._pace = pace
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream = stream
 
     @property
     def codec_name(self) -> str:
@@ -108,8 +99,25 @@ class RtspPackets:
 
     @property
     def extradata(self) -> bytes:
-        """Return the parameter sets as FFmpeg keeps them; empty when the camera gave none."""
+        """Return the parameter sets as FFmpeg keeps them; empty when there are none."""
         return bytes(self._stream.codec_context.extradata or b"")
+
+
+class RtspPackets(OpenedVideo):
+    """An opened camera. Made by ``open_packets``; use from one thread."""
+
+    def __init__(
+        self,
+        url: str,
+        container: InputContainer,
+        stream: VideoStream,
+        timeout_seconds: float,
+        pace: Pace | None = None,
+    ) -> None:
+        super().__init__(stream)
+        self._url, self._container = url, container
+        self._timeout_ns = round(timeout_seconds * 1_000_000_000)
+        self._pace = pace
 
     def packets(self) -> Iterator[ReceivedPacket]:
         """Yield packets in the order received, first the ones read while opening.

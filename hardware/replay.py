@@ -16,43 +16,21 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from hardware.errors import CameraEnded, CameraUnavailable, HardwareError, warn_simulated
-from hardware.packets import ReceivedPacket, open_video
+from hardware.packets import OpenedVideo, ReceivedPacket, open_video
 
 READ_SECONDS = 5.0
 
 
-class FilmPackets:
+class FilmPackets(OpenedVideo):
     """An opened film. Made by ``open_film``; use from one thread."""
 
     def __init__(
         self, url: str, container: InputContainer, stream: VideoStream, speed: float
     ) -> None:
         warn_simulated("A film in place of a camera")
-        self._url, self._container, self._stream, self._speed = url, container, stream, speed
+        super().__init__(stream)
+        self._url, self._container, self._speed = url, container, speed
         self._closed = threading.Event()
-
-    @property
-    def codec_name(self) -> str:
-        """Return "h264" or "hevc"."""
-        return self._stream.codec_context.name
-
-    @property
-    def width(self) -> int:
-        return self._stream.codec_context.width
-
-    @property
-    def height(self) -> int:
-        return self._stream.codec_context.height
-
-    @property
-    def stream(self) -> VideoStream:
-        """Return the stream to pass to ``add_stream_from_template`` of an output."""
-        return self._stream
-
-    @property
-    def extradata(self) -> bytes:
-        """Return the parameter sets as the file keeps them."""
-        return bytes(self._stream.codec_context.extradata or b"")
 
     def packets(self) -> Iterator[ReceivedPacket]:
         """Yield the film's packets when they are due. Raises ``CameraEnded`` at its end."""

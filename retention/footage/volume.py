@@ -204,15 +204,6 @@ def open_volume(root: Path, store: NodeStore, name: str = MAIN_VOLUME) -> Volume
     return identity
 
 
-def verify_volume(root: Path, store: NodeStore, name: str = MAIN_VOLUME) -> VolumeIdentity:
-    """Check that the volume is this database's. Raises VolumeRefused, OSError if it has no name."""
-    found = read_volume(root / VOLUME_FILE)
-    said = look_at(name, root, owner_of(store))
-    if not said.reachable:
-        raise VolumeRefused(said.detail)
-    return found
-
-
 def rebind_volume(root: Path, previous: VolumeIdentity, store: NodeStore) -> VolumeIdentity:
     """Tie a volume of this node to its rebuilt database; it keeps its id and its past.
 

@@ -11,10 +11,11 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from retention.passphrase import Credential, after_try, hash_secret, matches
+from retention.passphrase import hash_secret, matches
 from retention.records.clock import from_micros, to_micros
 from retention.records.errors import UsageError
 from retention.records.payloads import AccessRecorded
+from retention.store import credentials
 from retention.store.database import NodeStore, StoreError
 from retention.store.log import append
 
@@ -47,12 +48,7 @@ def add(store: NodeStore, name: str, secret: str) -> None:
         raise UsageError(f"inspector {name[:64]!r}: letters, digits and _.:/+- only, 64 at most")
     stored = hash_secret(secret)
     with store.write() as connection:
-        connection.execute(
-            "INSERT INTO inspectors (id, secret_hash, added_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash,"
-            " failed_tries = 0, locked_until = NULL, revoked_at = NULL",
-            (name, stored, to_micros(store.clock.now())),
-        )
+        credentials.put(connection, "inspectors", name, stored, store.clock.now())
         _record(store, connection, "inspector.added", name)
 
 
@@ -82,46 +78,9 @@ def listed(connection: sqlite3.Connection) -> list[InspectorRow]:
 
 def check(store: NodeStore, name: str, secret: str) -> None:
     """Check an inspector's secret. Raises InspectorRefused, the same for every cause."""
-    stored = _take_a_try(store, name)
-    if not matches(stored, secret):
+    if not matches(credentials.take_a_try(store, "inspectors", name), secret):
         raise InspectorRefused(name)
-    with store.write() as connection:
-        _set_tries(connection, name, 0, None)
-
-
-def _take_a_try(store: NodeStore, name: str) -> str | None:
-    """Count a try and return the stored secret, or None when there is nothing to try."""
-    with store.write() as connection:
-        row = _read(connection, name)
-        counted = after_try(row, store.clock.now())
-        if row is None or counted is None:
-            return None
-        _set_tries(connection, name, *counted)
-    return row.secret_hash
-
-
-def _read(connection: sqlite3.Connection, name: str) -> Credential | None:
-    row = connection.execute(
-        "SELECT id, secret_hash, failed_tries, locked_until FROM inspectors"
-        " WHERE id = ? AND revoked_at IS NULL",
-        (name,),
-    ).fetchone()
-    if row is None:
-        return None
-    locked = row["locked_until"]
-    return Credential(
-        row["id"], row["secret_hash"], row["failed_tries"],
-        None if locked is None else from_micros(locked),
-    )  # fmt: skip
-
-
-def _set_tries(
-    connection: sqlite3.Connection, name: str, tries: int, locked_until: datetime | None
-) -> None:
-    connection.execute(
-        "UPDATE inspectors SET failed_tries = ?, locked_until = ? WHERE id = ?",
-        (tries, None if locked_until is None else to_micros(locked_until), name),
-    )
+    credentials.forget_tries(store, "inspectors", name)
 
 
 def _record(store: NodeStore, connection: sqlite3.Connection, action: str, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Paired terminals, pairing codes and pharmacists. Only digests of their secrets are kept."""
+"""Paired terminals and pairing codes. Only digests of their secrets are kept."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from retention.passphrase import Credential
-from retention.records.clock import from_micros, to_micros
+from retention.records.clock import to_micros
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,45 +90,4 @@ def count_wrong_code(connection: sqlite3.Connection, now: datetime, limit: int) 
         "UPDATE pairing_codes SET failed_tries = failed_tries + 1"
         " WHERE used_at IS NULL AND expires_at > ? AND failed_tries < ?",
         (to_micros(now), limit),
-    )
-
-
-# -- pharmacists ----------------------------------------------------------------------------------
-
-
-def put_pharmacist(
-    connection: sqlite3.Connection, pharmacist: str, secret_hash: str, added_at: datetime
-) -> None:
-    """Store a credential, or replace the one there is; a replaced one is unlocked."""
-    connection.execute(
-        "INSERT INTO pharmacists (id, secret_hash, added_at) VALUES (?, ?, ?)"
-        " ON CONFLICT (id) DO UPDATE SET secret_hash = excluded.secret_hash, failed_tries = 0,"
-        " locked_until = NULL, revoked_at = NULL",
-        (pharmacist, secret_hash, to_micros(added_at)),
-    )
-
-
-def read_pharmacist(connection: sqlite3.Connection, pharmacist: str) -> Credential | None:
-    """Return a credential that was not revoked."""
-    row = connection.execute(
-        "SELECT id, secret_hash, failed_tries, locked_until FROM pharmacists"
-        " WHERE id = ? AND revoked_at IS NULL",
-        (pharmacist,),
-    ).fetchone()
-    if row is None:
-        return None
-    locked = row["locked_until"]
-    return Credential(
-        row["id"], row["secret_hash"], row["failed_tries"],
-        None if locked is None else from_micros(locked),
-    )  # fmt: skip
-
-
-def set_tries(
-    connection: sqlite3.Connection, pharmacist: str, tries: int, locked_until: datetime | None
-) -> None:
-    """Write how often a credential failed and until when it is locked."""
-    connection.execute(
-        "UPDATE pharmacists SET failed_tries = ?, locked_until = ? WHERE id = ?",
-        (tries, None if locked_until is None else to_micros(locked_until), pharmacist),
     )

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -20,6 +18,7 @@ from retention.records.payloads import NodeStopped
 from retention.store import footage, holds
 from retention.store.database import NodeStore
 from tests.conftest import IDENTITY
+from tests.dying import die_at
 from tests.retention.keeping_kit import DAY, Node, RealClock
 
 FLOOR = 366 * DAY
@@ -379,35 +378,6 @@ def test_file_that_changed_after_its_tombstone_stays(node):
 STEPS = ("unlink", "fsync", "rmdir", "open")
 
 
-def die_at(step: int, act: Callable[[], None]) -> bool:
-    """Fork, do `act`, and kill the child before its `step`th disk call. True: it died."""
-    pid = os.fork()
-    if pid == 0:
-        seen = 0
-        for name in STEPS:
-            original = getattr(os, name)
-
-            def counted(*args: object, _original: Callable[..., object] = original) -> object:
-                nonlocal seen
-                seen += 1
-                if seen == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return _original(*args)
-
-            setattr(os, name, counted)
-        code = 1
-        try:
-            act()
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    assert os.WEXITSTATUS(status) == 0
-    return False
-
-
 def test_killed_before_any_disk_call_it_leaves_footage_or_the_record_of_its_disposal(
     node, machine, tmp_path
 ):
@@ -438,7 +408,7 @@ def test_killed_before_any_disk_call_it_leaves_footage_or_the_record_of_its_disp
             made = opened(1000)
             dispose_due(made.store, made.volumes, 10, lambda: None, central=False)
 
-        died = die_at(step, act)
+        died = die_at(step, STEPS, act)
         left = opened(2000)
         disposed = {said["segment"] for said in left.payloads("segment.disposed")}
         held = {row.id: row for row in rows(left)}

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from retention.footage.volume import open_volume
 from retention.records.ids import SeededIds
 from retention.store import footage
 from retention.store.database import NodeStore
+from tests.dying import die_at
 
 STEPS = ("write", "fdatasync", "fsync", "rename", "link", "close")
 
@@ -32,35 +31,6 @@ def incidents(store: NodeStore) -> set[tuple[str, str]]:
 def rows(store: NodeStore) -> list[footage.SegmentRow]:
     with store.read() as connection:
         return list(footage.all_segments(connection))
-
-
-def die_at(step: int, act: Callable[[], None]) -> bool:
-    """Fork, do `act`, and kill the child before its `step`th disk call. True: it died."""
-    pid = os.fork()
-    if pid == 0:
-        seen = 0
-        for name in STEPS:
-            original = getattr(os, name)
-
-            def counted(*args: object, _original: Callable[..., object] = original) -> object:
-                nonlocal seen
-                seen += 1
-                if seen == step:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return _original(*args)
-
-            setattr(os, name, counted)
-        code = 1
-        try:
-            act()
-            code = 0
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    if os.WIFSIGNALED(status):
-        return True
-    assert os.WEXITSTATUS(status) == 0
-    return False
 
 
 def test_killed_before_any_disk_call_loses_at_most_the_open_gop(
@@ -91,7 +61,7 @@ def test_killed_before_any_disk_call_loses_at_most_the_open_gop(
                 synced.write_text(str(number))
             seal(opened, root, sink.finish(clock.now() + timedelta(seconds=4)))
 
-        died = die_at(step, act)
+        died = die_at(step, STEPS, act)
         reopened = NodeStore(data / "node.sqlite3", store.identity, clock, SeededIds(step + 1000))
         open_volume(root, reopened)
         recover(reopened, root, camera.name)
