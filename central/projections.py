@@ -17,6 +17,7 @@ from central.projection_rows import Fact, Views
 from central.projections_footage import gap_closed, gap_opened, summarised
 from retention.records import keeping as k
 from retention.records import payloads as p
+from retention.records import people as f
 from retention.records.clock import from_text, to_micros
 from retention.records.fields import Frozen
 
@@ -150,6 +151,11 @@ def _incident(fact: Fact, content: p.IncidentRecorded, views: Views) -> None:
 def _jumped(fact: Fact, content: p.ClockJumped, views: Views) -> None:
     views.raise_flag(fact, "CLOCK_JUMPED", f"record {fact.sequence}")
 
+
+# A later version of a kind says all that the first did.
+RULES[f.SessionOpened2] = RULES[p.SessionOpened]
+RULES[f.ProxyDeclared2] = RULES[p.ProxyDeclared]
+RULES[f.IdentityDecided2] = RULES[p.IdentityDecided]
 
 _rule(k.PolicyAdopted)(kept.policy_adopted)
 _rule(k.HoldPlaced)(kept.hold_placed)

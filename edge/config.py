@@ -142,14 +142,51 @@ class OpeningConfig(Frozen):
 
 
 class VerificationConfig(Frozen):
-    """[verification]: the counter's face check. `camera` films the person at the counter."""
+    """[verification]: the counter's face check. `camera` films the person at the counter; counters
+    with a camera of their own are named in `counters`. `policy` is a policy file or a folder of
+    them, each signed by `policy_key` (hex; central's signing key when it is not named).
+    `controller` answers for the personal data (the pharmacy when it is not named)."""
 
     camera: str
+    counters: dict[Code, str] = Field(default_factory=dict)
     models: Path | None = None
     policy: Path | None = None
+    policy_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    controller: Code | None = None
     receipt_seconds: Annotated[float, Field(gt=0, le=600)] = 600.0
     attempts: Annotated[int, Field(ge=1, le=5)] = 3
     reference_days: Annotated[int, Field(ge=1, le=3650)] = 365
+
+
+class PresenceConfig(Frozen):
+    """[presence]: the pharmacist on duty. `camera` films their place (the counter's when none is
+    named); they are looked at again after a random time around `recheck_seconds`, and are absent
+    when they were not seen for `grace_seconds`. Who signed in by secret alone confirms it again
+    after `confirm_minutes`."""
+
+    required: bool = True
+    camera: str | None = None
+    recheck_seconds: Annotated[float, Field(ge=5, le=3600)] = 120.0
+    grace_seconds: Annotated[float, Field(ge=10, le=3600)] = 300.0
+    confirm_minutes: Annotated[float, Field(ge=1, le=720)] = 240.0
+
+
+class DeviceConfig(Frozen):
+    """[devices.certified_terminal], [devices.fingerprint], [devices.card_reader]: where a device's
+    service listens, and the key (hex) that its answers are signed with."""
+
+    url: Annotated[str, Field(pattern=r"^https?://.+")]
+    public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 30.0
+    simulated: bool = False
+
+
+class DevicesConfig(Frozen):
+    """[devices]: other ways of verifying a person, and the reader of identity cards."""
+
+    certified_terminal: DeviceConfig | None = None
+    fingerprint: DeviceConfig | None = None
+    card_reader: DeviceConfig | None = None
 
 
 class SessionConfig(Frozen):
@@ -192,6 +229,8 @@ class EdgeConfig(Frozen):
     retention: RetentionConfig = RetentionConfig()
     opening: OpeningConfig = OpeningConfig()
     verification: VerificationConfig
+    presence: PresenceConfig = PresenceConfig()
+    devices: DevicesConfig = DevicesConfig()
     session: SessionConfig = SessionConfig()
     terminal: TerminalConfig = TerminalConfig()
     settlement: SettlementConfig = SettlementConfig()
@@ -202,16 +241,35 @@ class EdgeConfig(Frozen):
         twice = next((id_ for id_ in ids if ids.count(id_) > 1), None)
         if twice is not None:
             raise ValueError(f"camera id {twice!r} is used twice")
-        if self.verification.camera not in ids:
-            raise ValueError(
-                f"verification.camera {self.verification.camera!r} is none of {', '.join(ids)}"
-            )
-        if self.camera(self.verification.camera).is_usb:
-            raise ValueError(
-                f"verification.camera {self.verification.camera!r} is a USB camera, which only its"
-                " recorder can read; name an RTSP camera"
-            )
+        looked_through = {"verification.camera": self.verification.camera}
+        for counter, camera in self.verification.counters.items():
+            looked_through[f"verification.counters.{counter}"] = camera
+        if self.presence.camera is not None:
+            looked_through["presence.camera"] = self.presence.camera
+        for key, camera in looked_through.items():
+            if camera not in ids:
+                raise ValueError(f"{key} {camera!r} is none of {', '.join(ids)}")
+            if self.camera(camera).is_usb:
+                raise ValueError(
+                    f"{key} {camera!r} is a USB camera, which only its recorder can read; name an"
+                    " RTSP camera"
+                )
         return self
+
+    def camera_of_counter(self, counter: str) -> str:
+        """Return the camera that films the person at a counter."""
+        return self.verification.counters.get(counter, self.verification.camera)
+
+    @property
+    def controller(self) -> str:
+        """Return who answers for the personal data held here."""
+        return self.verification.controller or self.node.pharmacy
+
+    @property
+    def policy_key(self) -> str | None:
+        """Return the key (hex) that identity policies must be signed with, if any is known."""
+        central = self.central.signing_key if self.central is not None else None
+        return self.verification.policy_key or central
 
     @property
     def identity(self) -> NodeIdentity:

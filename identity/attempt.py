@@ -24,7 +24,7 @@ import numpy as np
 from identity.calibration import LoadedCalibration
 from identity.decision import Decision, FaceEvidence, Outcome
 from identity.faces import dominant
-from identity.liveness import Signal, Verdict
+from identity.liveness.signals import Signal, Verdict
 from identity.methods import Method
 from identity.policy import IdentityPolicy
 from identity.quality import instruction, measure
@@ -102,7 +102,7 @@ class Attempt:
         values.require_contract(embedder.contract_id)
         self._policy, self._calibration, self._reference = policy, calibration, reference
         self._detector, self._embedder, self._clock = detector, embedder, clock
-        self._threshold = values.threshold(policy.matching.false_match_rate)
+        self._threshold = values.threshold(policy.bands[0].false_match_rate)
         self._grey_threshold = values.threshold(policy.matching.grey_false_match_rate)
         self._started_at, self._started_ns = clock.now(), clock.monotonic_ns()
         self._blocked = self._reference_problem(self._started_at)
@@ -272,7 +272,7 @@ class Attempt:
         return FaceEvidence(
             contract_id=self._embedder.contract_id,
             calibration_digest=self._calibration.digest,
-            false_match_rate_target=self._policy.matching.false_match_rate,
+            false_match_rate_target=self._policy.bands[0].false_match_rate,
             threshold=self._threshold,
             comparison_score=score,
             neg_log10_fmr=neg_log10_fmr,

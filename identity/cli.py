@@ -82,7 +82,7 @@ def _verify(wanted: argparse.Namespace) -> int:
         "score": found.score,
         "threshold": found.threshold,
         "neg_log10_fmr": found.neg_log10_fmr,
-        "false_match_rate_target": str(policy.matching.false_match_rate),
+        "false_match_rate_target": str(policy.bands[0].false_match_rate),
         "policy": policy.name,
         "contract_id": loaded.embedder.contract_id,
         "liveness": "not_assessed",

@@ -71,7 +71,7 @@ class Comparer:
         values.require_contract(embedder.contract_id)
         self._policy, self._values = policy, values
         self._detector, self._embedder = detector, embedder
-        self._threshold = values.threshold(policy.matching.false_match_rate)
+        self._threshold = values.threshold(policy.bands[0].false_match_rate)
         self._grey_threshold = values.threshold(policy.matching.grey_false_match_rate)
 
     def compare(self, reference: Image, probes: Sequence[Image]) -> Comparison:

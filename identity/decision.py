@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Literal
 
 from identity.errors import DecisionInvalid
-from identity.liveness import Signal, Verdict
+from identity.liveness.signals import Signal, Verdict
 from identity.methods import Method
 from identity.policy import IdentityPolicy
 from identity.quality import UNITS, FaceQuality

@@ -1,8 +1,9 @@
-"""The identity policy: what one attempt at the counter must fulfil, as one frozen tree.
+"""The identity policy: what a check of a person at the counter must fulfil, as one frozen tree.
 
 A policy file is TOML; unknown keys are refused and every limit has a floor or a ceiling that a
 file cannot pass. Numbers are decimals, never floats, so that the digest that a receipt names is
-the digest of exactly these values.
+the digest of exactly these values. A threshold is never written here: it follows from a false
+match rate and a calibration. Which file is in force, and who signed it: `identity.policy_files`.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from __future__ import annotations
 import tomllib
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from identity.errors import PolicyRefused
 from retention.records.canonical import digest_of
+from retention.records.fields import Moment
 
 _DEFAULT = Path(__file__).with_name("policies") / "counter-default.toml"
 
@@ -24,18 +26,37 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Matching(_Part):
-    """The accepted false match rates of a single comparison, and the frames that are averaged."""
+class Band(_Part):
+    """Amounts up to `up_to` (yuan; without it: any amount), and the false match rate accepted for
+    a whole transaction, retries counted in."""
 
+    up_to: Annotated[Decimal, Field(gt=0, le=Decimal("99999999.99"))] | None = None
     false_match_rate: Annotated[Decimal, Field(gt=0, le=Decimal("1e-3"))]
+
+
+class Matching(_Part):
+    """Below the thresholds of the bands: scores that reach the grey rate are INCONCLUSIVE, the rest
+    MISMATCH. The best `frames` frames are fused. A stale reference needs `stale_false_match_rate`.
+    """
+
     grey_false_match_rate: Annotated[Decimal, Field(gt=0, le=Decimal("1e-1"))]
+    stale_false_match_rate: Annotated[Decimal, Field(gt=0, le=Decimal("1e-3"))]
     frames: Annotated[int, Field(ge=3, le=12)]
 
-    @model_validator(mode="after")
-    def _grey_is_looser(self) -> Matching:
-        if self.grey_false_match_rate < self.false_match_rate:
-            raise ValueError("grey_false_match_rate must not be below false_match_rate")
-        return self
+
+class TransactionLimits(_Part):
+    """How often one person is looked at: `attempts` within `within_seconds`, of which at most
+    `comparisons` may end in a comparison (each is one more chance for a stranger). `suspicions`
+    suspected attacks within `suspicion_minutes` lock the face method of a credential."""
+
+    attempts: Annotated[int, Field(ge=1, le=5)]
+    within_seconds: Annotated[int, Field(ge=10, le=300)]
+    comparisons: Annotated[int, Field(ge=1, le=3)]
+    suspicions: Annotated[int, Field(ge=1, le=5)]
+    suspicion_minutes: Annotated[int, Field(ge=1, le=60)]
+
+
+SignalName = Literal["camera", "replay", "motion", "planarity", "challenge", "passive", "depth"]
 
 
 class AttemptLimits(_Part):
@@ -59,6 +80,9 @@ class Faces(_Part):
 
     comparable_size_ratio: Annotated[Decimal, Field(gt=0, le=Decimal("0.8"))]
     ignore_below_px: Annotated[Decimal, Field(ge=0, le=40)]
+    # The marked zone: the share of the frame's width and height around its middle.
+    zone_width: Annotated[Decimal, Field(ge=Decimal("0.3"), le=1)]
+    zone_height: Annotated[Decimal, Field(ge=Decimal("0.3"), le=1)]
 
 
 class QualityLimits(_Part):
@@ -80,10 +104,29 @@ class QualityLimits(_Part):
 
 
 class LivenessLimits(_Part):
-    """The least motion, and the least motion that no plane explains; shares of the eye distance."""
+    """The set of signals. Every name in `required` must have passed; any signal that was assessed
+    and failed speaks against a face. Lengths are shares of the eye distance."""
 
+    required: Annotated[tuple[SignalName, ...], Field(min_length=1, max_length=7)]
+    challenge: Literal["on_grey", "always", "never"]
+    challenge_seconds: Annotated[Decimal, Field(ge=2, le=15)]
+    challenge_turns: Annotated[int, Field(ge=1, le=4)]
+    min_turn: Annotated[Decimal, Field(ge=Decimal("0.05"), le=Decimal("0.5"))]
     min_motion: Annotated[Decimal, Field(ge=Decimal("0.005"), le=1)]
     min_plane_residual: Annotated[Decimal, Field(ge=Decimal("0.008"), le=1)]
+    min_live_probability: Annotated[Decimal, Field(ge=Decimal("0.1"), le=1)]
+
+    @model_validator(mode="after")
+    def _something_is_required(self) -> Self:
+        if not {"planarity", "challenge", "depth"} & set(self.required):
+            raise ValueError("required must name planarity, challenge or depth")
+        return self
+
+
+class ReferenceLimits(_Part):
+    """From when on a reference is stale: it needs a stronger match and asks to be renewed."""
+
+    stale_after_years: Annotated[int, Field(ge=1, le=20)]
 
 
 class IdentityPolicy(_Part):
@@ -91,11 +134,38 @@ class IdentityPolicy(_Part):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
     version: Annotated[str, Field(pattern=r"^[0-9]{1,6}$")]
+    effective_from: Moment
+    bands: Annotated[tuple[Band, ...], Field(min_length=1, max_length=8)]
     matching: Matching
+    transaction: TransactionLimits
     attempt: AttemptLimits
     faces: Faces
     quality: QualityLimits
     liveness: LivenessLimits
+    reference: ReferenceLimits
+
+    @model_validator(mode="after")
+    def _bands_rise(self) -> Self:
+        limits = [band.up_to for band in self.bands]
+        if limits[-1] is not None or None in limits[:-1]:
+            raise ValueError("bands: the last one, and only it, has no up_to")
+        amounts = [limit for limit in limits if limit is not None]
+        if amounts != sorted(set(amounts)):
+            raise ValueError("bands: up_to must rise")
+        rates = [band.false_match_rate for band in self.bands]
+        if rates != sorted(rates, reverse=True):
+            raise ValueError("bands: false_match_rate must not rise with the amount")
+        if self.matching.grey_false_match_rate < rates[0]:
+            raise ValueError("matching.grey_false_match_rate must not be below that of a band")
+        if self.matching.stale_false_match_rate > rates[-1]:
+            raise ValueError("matching.stale_false_match_rate must not be above that of a band")
+        return self
+
+    def band_of(self, amount: Decimal | None) -> Band:
+        """Return the band of an amount in yuan; the strictest when the amount is not known."""
+        if amount is None:
+            return self.bands[-1]
+        return next(band for band in self.bands if band.up_to is None or amount <= band.up_to)
 
     @property
     def digest(self) -> str:

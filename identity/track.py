@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from identity.faces import same_track
-from identity.liveness import MotionSample, Signal, assess, take_sample, telling_pairs
+from identity.liveness.motion import MotionSample, assess, take_sample, telling_pairs
+from identity.liveness.signals import Signal
 from identity.policy import LivenessLimits
 from identity.quality import FaceQuality
 from models.values import Embedder, Embedding, FaceDetection, Image

@@ -84,7 +84,7 @@ def load_method(context: ProcessContext) -> FaceMethod:
         models = load_models(verification.models)
         policy = load_policy(verification.policy)
         calibration = load_calibration(models.embedder.contract_id)
-        calibration.values.threshold(policy.matching.false_match_rate)
+        calibration.values.threshold(policy.bands[0].false_match_rate)
     except (ModelsError, IdentityError) as exc:
         raise UsageError(f"the face method is off: {exc}") from exc
     return FaceMethod(models, policy, calibration)

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from retention.records import keeping as k
 from retention.records import payloads as p
+from retention.records import people as f
 from retention.records.errors import MalformedRecord
 from retention.records.fields import Frozen
 
@@ -94,6 +95,21 @@ KINDS: tuple[Kind, ...] = (
     Kind("volume.adopted", 1, k.VolumeAdopted, _O, 1, _S),
     Kind("index.rebuilt", 1, k.IndexRebuilt, _O, 0, _S),
     Kind("evidence.exported", 1, k.EvidenceExported, _P, 1, _S),
+    Kind("session.opened", 2, f.SessionOpened2, _A, 2, _S),
+    Kind("session.proxy", 2, f.ProxyDeclared2, _A, 2, _S),
+    Kind("identity.decided", 2, f.IdentityDecided2, _A, 1, _S),
+    Kind("identity.attack_suspected", 1, f.AttackSuspected, _P, 0, _S),
+    Kind("identity.face_locked", 1, f.FaceLocked, _P, 0, _S),
+    Kind("identity.face_unlocked", 1, f.FaceUnlocked, _P, 1, _S),
+    Kind("consent.given", 2, f.ConsentGiven2, _P, 2, _S),
+    Kind("reference.enrolled", 2, f.ReferenceEnrolled2, _P, 2, _S),
+    Kind("references.outdated", 1, f.ReferencesOutdated, _P, 1, _S),
+    Kind("references.rekeyed", 1, f.ReferencesRekeyed, _P, 2, _S),
+    Kind("probes.erased", 1, f.ProbesErased, _P, 2, _S),
+    Kind("subjects.counted", 1, f.SubjectsCounted, _P, 2, _S),
+    Kind("pharmacist.signed_in", 1, f.PharmacistSignedIn, _A, 2, _S),
+    Kind("pharmacist.presence", 1, f.PharmacistPresence, _A, 1, _S),
+    Kind("pharmacist.signed_out", 1, f.PharmacistSignedOut, _A, 2, _S),
 )
 
 BY_NAME: dict[tuple[str, int], Kind] = {(kind.name, kind.version): kind for kind in KINDS}

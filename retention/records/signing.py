@@ -30,6 +30,8 @@ class Context(StrEnum):
     AUTHORISATION = "countersight/authorisation/1"
     COMMAND = "countersight/command/1"
     EXPORT = "countersight/evidence-export/1"
+    POLICY = "countersight/identity-policy/1"
+    DEVICE = "countersight/device-answer/1"
 
 
 class Signer(Protocol):

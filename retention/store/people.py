@@ -71,7 +71,8 @@ def give_consent(
 ) -> None:
     """Store a consent and its record."""
     connection.execute(
-        "INSERT INTO consents VALUES (?, ?, ?, ?, ?, NULL)",
+        "INSERT INTO consents (id, person_ref, purpose, notice_version, given_at)"
+        " VALUES (?, ?, ?, ?, ?)",
         (given.consent, given.person_ref, given.purpose, given.notice_version,
          to_micros(store.clock.now())),
     )  # fmt: skip
@@ -193,7 +194,8 @@ def insert_reference(
     ):
         raise ConsentMissing(reference.consent)
     connection.execute(
-        "INSERT INTO reference_templates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO reference_templates (id, person_ref, consent, contract_id, source, key_id, nonce,"
+        " sealed, enrolled_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (reference.id, reference.person_ref, reference.consent, reference.contract_id,
          reference.source, reference.key_id, reference.nonce, reference.sealed,
          to_micros(reference.enrolled_at), to_micros(reference.expires_at)),

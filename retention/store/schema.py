@@ -223,4 +223,46 @@ MIGRATIONS: tuple[str, ...] = (
         failed_tries INTEGER NOT NULL DEFAULT 0, locked_until INTEGER, revoked_at INTEGER
     ) STRICT;
     """,
+    """
+    -- Faces that can be replayed, rotated and counted. `portrait_at`: when the picture was taken,
+    -- if known; `outdated_at`: since when its contract is not the node's any more.
+    ALTER TABLE consents ADD COLUMN notice_sha256 TEXT;
+    ALTER TABLE reference_templates ADD COLUMN portrait_at INTEGER;
+    ALTER TABLE reference_templates ADD COLUMN quality TEXT NOT NULL DEFAULT 'good'
+        CHECK (quality IN ('good', 'poor'));
+    ALTER TABLE reference_templates ADD COLUMN outdated_at INTEGER;
+    CREATE INDEX reference_templates_key ON reference_templates (key_id);
+
+    -- The sealed evidence of a decision lies in DATA/probes/<receipt>; its key only here, wrapped,
+    -- so that deleting the row ends it.
+    CREATE TABLE probes (
+        receipt TEXT PRIMARY KEY, session TEXT NOT NULL, person_ref TEXT NOT NULL,
+        made_at INTEGER NOT NULL, key_id TEXT NOT NULL, nonce BLOB NOT NULL, wrapped BLOB NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX probes_made ON probes (made_at);
+    CREATE INDEX probes_person ON probes (person_ref);
+    CREATE INDEX probes_key ON probes (key_id);
+
+    -- Suspected attacks by credential, and the credentials whose face method is locked.
+    CREATE TABLE face_suspicions (
+        receipt TEXT PRIMARY KEY, person_ref TEXT NOT NULL, at INTEGER NOT NULL
+    ) STRICT;
+    CREATE INDEX face_suspicions_person ON face_suspicions (person_ref, at);
+    CREATE TABLE face_locks (
+        person_ref TEXT PRIMARY KEY, since INTEGER NOT NULL, receipt TEXT NOT NULL
+    ) STRICT;
+
+    -- Who is signed in as the pharmacist on duty, and whether they are still there.
+    CREATE TABLE duty (
+        pharmacist TEXT PRIMARY KEY, counter TEXT NOT NULL,
+        method TEXT NOT NULL CHECK (method IN ('face', 'secret')),
+        state TEXT NOT NULL CHECK (state IN ('present', 'doubtful', 'absent')),
+        signed_in_at INTEGER NOT NULL, since INTEGER NOT NULL, seen_at INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE subject_counts (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        subjects INTEGER NOT NULL, refs INTEGER NOT NULL, counted_at INTEGER NOT NULL
+    ) STRICT;
+    """,
 )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from retention.records import keeping as k
 from retention.records import payloads as p
+from retention.records import people as f
 from retention.records.clock import ClockState
 from retention.records.envelope import Record
 from retention.records.fields import Frozen
@@ -62,6 +63,22 @@ RECEIPT = p.DecisionReceipt(
     started_at=T0,
     decided_at=T1,
     expires_at=T1,
+)
+RECEIPT2 = f.DecisionReceipt2(
+    **dict(RECEIPT),
+    comparisons=1,
+    amount_limit="2000.00",
+    band="accept",
+    challenge=f.ChallengeGiven(seed="0f" * 16, sides=("left", "right"), outcome="passed"),
+    camera_identity="rtsp",
+    simulated=True,
+    probe_digest=D,
+    reference_standing="current",
+    liveness_model=E,
+    runtime="onnxruntime 1.23.2, opencv 4.12.0",
+    device=None,
+    age_band="80_up",
+    sex="female",
 )
 RULE = p.RuleOutcome(rule="decision", outcome="pass", reason=None)
 AUTHORISATION = p.Authorisation(
@@ -210,6 +227,41 @@ SAMPLES: tuple[Frozen, ...] = (
         export=A, session=B, started_at=T0, ended_at=T1, segments=6, records=40,
         manifest_sha256=D, author="inspector-7", reason="立案",
     ),
+    f.SessionOpened2(
+        session=A, terminal=B, operator="op-1", claim=CLAIM, claim_digest=D, age_band="60_69",
+        sex="male",
+    ),
+    f.ProxyDeclared2(
+        session=A, purchaser_ref=E, purchaser_display_name="张*", purchaser_cert_type="02",
+        relation="mother", reason="患者未满14岁", patient_signature_sha256=D,
+        purchaser_signature_sha256=E, purchaser_age_band="18_39", purchaser_sex="female",
+    ),
+    f.IdentityDecided2(session=A, receipt=RECEIPT2, signature=SIGNATURE),
+    f.AttackSuspected(
+        session=A, receipt=B, subject_ref=D, camera="counter-1", signals=("planarity",)
+    ),
+    f.FaceLocked(person_ref=D, suspicions=3, receipt=B),
+    f.FaceUnlocked(person_ref=D, attested_by="ph-3", receipt=B),
+    f.ConsentGiven2(
+        consent=A, person_ref=D, purpose="face_verification", notice_version="2026-11",
+        method="confirmed_at_counter", operator="op-1", notice_sha256=E, guardian_ref=None,
+    ),
+    f.ReferenceEnrolled2(
+        reference=A, person_ref=D, consent=B, source="id_card_chip", contract_id=E, expires_at=T1,
+        portrait_at=T0, quality="good",
+    ),
+    f.ReferencesOutdated(contract_id=E, references=412),
+    f.ReferencesRekeyed(
+        from_key_id="0123456789abcdef", to_key_id="fedcba9876543210", references=400, remaining=12
+    ),
+    f.ProbesErased(cause="expired", receipts=(A, B)),
+    f.SubjectsCounted(controller="P43010000001", subjects=410, references=412),
+    f.PharmacistSignedIn(pharmacist="ph-3", counter="counter-1", method="face"),
+    f.PharmacistPresence(
+        pharmacist="ph-3", counter="counter-1", state="absent", method="face",
+        reasons=("NO_FACE",),
+    ),
+    f.PharmacistSignedOut(pharmacist="ph-3", counter="counter-1", cause="asked"),
 )  # fmt: skip
 
 

@@ -226,4 +226,4 @@ def test_a_policy_the_calibration_cannot_support_cannot_start_an_attempt(
     assert SFACE.contract_id is not None
     values = load_calibration(SFACE.contract_id).values
     with pytest.raises(UnsupportedFalseMatchRate):
-        values.threshold(policy.matching.false_match_rate / 1000)
+        values.threshold(policy.bands[0].false_match_rate / 1000)

@@ -16,7 +16,8 @@ from identity import track
 from identity.attempt import FaceFrame, Frame
 from identity.decision import Decision, FaceEvidence, Outcome
 from identity.errors import DecisionInvalid
-from identity.liveness import Signal, Verdict, assess
+from identity.liveness.motion import assess
+from identity.liveness.signals import Signal, Verdict
 from identity.methods import Method
 from identity.policy import load_policy
 from models.errors import InferenceFailed, ModelMissing

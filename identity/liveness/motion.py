@@ -16,11 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
+from identity.liveness.signals import Signal, Verdict
 from identity.policy import LivenessLimits
 from identity.quality import nose_offset
 from models.opencv import cv2
@@ -43,25 +43,6 @@ _LEAST_SECONDS_APART = 0.25
 # Beyond this turn (of the nose, in eye distances) too much of the face has gone out of sight for
 # the flow to follow; pairs that turned less are then more telling.
 _FOLLOWABLE_TURN = 0.15
-
-
-class Verdict(StrEnum):
-    """What one signal says."""
-
-    PASS = "pass"  # noqa: S105 - a verdict, not a password
-    FAIL = "fail"
-    NOT_ASSESSED = "not_assessed"
-
-
-@dataclass(frozen=True, slots=True)
-class Signal:
-    """One signal: its value and the limit it had to reach, in eye distances."""
-
-    name: str
-    verdict: Verdict
-    value: float | None
-    limit: float
-    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,0 +1,1 @@
+"""Whether a living person stands there: a set of signals, and the policy that weighs them."""
