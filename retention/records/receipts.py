@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import overload
+from typing import overload
 
 from retention.records.canonical import digest_of
 from retention.records.clock import from_text
@@ -15,6 +17,7 @@ from retention.records.payloads import (
     IdentityDecided,
     SessionAuthorised,
 )
+from retention.records.people import DecisionReceipt2, IdentityDecided2
 from retention.records.signing import Context, Signer, verify_signature
 
 
@@ -28,13 +31,16 @@ def basket_digest(lines: tuple[BasketLine, ...]) -> str:
     return digest_of([line.model_dump(mode="json") for line in lines])
 
 
+@overload
+def sign_receipt(receipt: DecisionReceipt2, signer: Signer) -> IdentityDecided2: ...
+@overload
+def sign_receipt(receipt: DecisionReceipt, signer: Signer) -> IdentityDecided: ...
 def sign_receipt(receipt: DecisionReceipt, signer: Signer) -> IdentityDecided:
     """Return the record payload of a decision with its signature."""
-    return IdentityDecided(
-        session=receipt.session,
-        receipt=receipt,
-        signature=signer.sign(Context.RECEIPT, receipt),
-    )
+    signature = signer.sign(Context.RECEIPT, receipt)
+    if isinstance(receipt, DecisionReceipt2):
+        return IdentityDecided2(session=receipt.session, receipt=receipt, signature=signature)
+    return IdentityDecided(session=receipt.session, receipt=receipt, signature=signature)
 
 
 def sign_authorisation(authorisation: Authorisation, signer: Signer) -> SessionAuthorised:
