@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import overload
-from typing import overload
 
 from retention.records.canonical import digest_of
 from retention.records.clock import from_text
