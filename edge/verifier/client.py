@@ -17,8 +17,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 from edge.verifier.protocol import (
     Decided,
     Enrol,
+    EnrolFromCamera,
     Enrolled,
     EnrolmentRefused,
+    Request,
     VerifierUnavailable,
     VerifyFace,
 )
@@ -59,10 +61,15 @@ class VerifierClient:
 
     def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:
         """Return the stored reference or why not. Raises VerifierUnavailable."""
-        answer = self._ask([self._timed(request), picture])
-        if isinstance(answer, Decided):
-            raise VerifierUnavailable("answered 'decided' to enrol")
-        return answer
+        return self._enrolled([self._timed(request), picture])
+
+    def enrol_from_camera(self, request: EnrolFromCamera) -> Enrolled | EnrolmentRefused:
+        """Return the stored reference or why not. Raises VerifierUnavailable."""
+        return self._enrolled([self._timed(request)])
+
+    def ask(self, request: Request) -> bytes:
+        """Return the answer to a request of another kind, as JSON. Raises VerifierUnavailable."""
+        return self._exchange([self._timed(request)], self._timeout_seconds)[0]
 
     def answers(self) -> bool:
         """Say whether anything answers there; what it says does not matter."""
@@ -72,7 +79,13 @@ class VerifierClient:
             return False
         return True
 
-    def _timed(self, request: VerifyFace | Enrol) -> bytes:
+    def _enrolled(self, frames: list[bytes]) -> Enrolled | EnrolmentRefused:
+        answer = self._ask(frames)
+        if isinstance(answer, Decided):
+            raise VerifierUnavailable("answered 'decided' to enrol")
+        return answer
+
+    def _timed(self, request: Request) -> bytes:
         until_ns = time.monotonic_ns() + int(self._timeout_seconds * 1e9)
         return request.model_copy(update={"until_ns": until_ns}).model_dump_json().encode()
 

@@ -10,45 +10,74 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
-from retention.records.fields import Code, Count, Digest, Frozen, Id, Text
+from retention.records.fields import Code, Count, Decimal, Digest, Frozen, Id, Moment, Text
 from retention.records.payloads import IdentityDecided
+from retention.records.people import AgeBand, IdentityDecided2, Sex
 
 MAX_PICTURE_BYTES = 8 * 1024 * 1024
 # Topics of the live socket: [STATE, LiveState as JSON] and [PICTURE, session, JPEG].
 STATE, PICTURE = b"state", b"picture"
 
 
-class _Request(Frozen):
-    """`until_ns`: from then on (monotonic clock of this machine) nobody waits for the answer, and
-    the request is not carried out. Somebody else may be standing at the counter by then."""
+class Request(Frozen):
+    """Base of what is asked for a counter; its camera's worker carries it out.
 
+    `until_ns`: from then on (monotonic clock of this machine) nobody waits for the answer, and the
+    request is not carried out. Somebody else may be standing at the counter by then.
+    """
+
+    counter: Code
     until_ns: Count | None = None
 
 
-class VerifyFace(_Request):
-    """Run one attempt at the counter's camera now."""
+class VerifyFace(Request):
+    """Run one attempt at the counter's camera now.
+
+    `amount` in yuan decides which band must be reached (None: not known yet; the receipt then says
+    up to which amount it is good). `comparisons` counts the compared attempts of this transaction
+    before this one.
+    """
 
     do: Literal["verify"] = "verify"
     session: Id
-    counter: Code
     claim_digest: Digest
     subject_ref: Digest
     subject_role: Literal["patient", "proxy"]
     attempt: Count
+    amount: Decimal | None = None
+    comparisons: Count = 0
+    age_band: AgeBand = "unknown"
+    sex: Sex = "unknown"
 
 
-class Enrol(_Request):
-    """Make a reference of a picture (second frame: the image file's bytes)."""
+class Enrol(Request):
+    """Make a reference of a picture (second frame: the image file's bytes). `portrait_at` is when
+    the picture was taken, or its document issued, if that is known."""
 
     do: Literal["enrol"] = "enrol"
     person_ref: Digest
     consent: Id
-    counter: Code
     source: Code
+    portrait_at: Moment | None = None
+    age_band: AgeBand = "unknown"
+
+
+class EnrolFromCamera(Request):
+    """Make a reference of the living person at the counter's camera now. A photograph held up is
+    refused: the liveness signals must pass."""
+
+    do: Literal["enrol_camera"] = "enrol_camera"
+    person_ref: Digest
+    consent: Id
+    age_band: AgeBand = "unknown"
+
+
+class DutyRequest(Request):
+    """Base of what is asked about the pharmacist on duty (`edge.verifier.duty`)."""
 
 
 class Ping(Frozen):
-    """Is the verifier there? Answered at once when no attempt is running."""
+    """Is the verifier there? Answered at once, also while attempts run."""
 
     do: Literal["ping"] = "ping"
 
@@ -59,7 +88,7 @@ class Ready(Frozen):
 
 class Decided(Frozen):
     answer: Literal["decided"] = "decided"
-    decided: IdentityDecided
+    decided: IdentityDecided2 | IdentityDecided
 
 
 class Enrolled(Frozen):
@@ -69,7 +98,12 @@ class Enrolled(Frozen):
 
 
 class EnrolmentRefused(Frozen):
-    """Nothing was done: an enrolment not accepted, or any request that cannot be carried out."""
+    """Nothing was done: an enrolment not accepted, or any request that cannot be carried out.
+
+    Of any request: INVALID_REQUEST, DEADLINE (nobody waits any more), BUSY (too many wait for this
+    camera), FACE_METHOD_OFF, STORAGE_UNAVAILABLE, INTERNAL_ERROR. Of an enrolment also NO_CONSENT,
+    CHILD_NO_FACE, IMAGE_REFUSED and the reason codes of capture and liveness.
+    """
 
     answer: Literal["refused"] = "refused"
     code: Code
@@ -105,4 +139,8 @@ class Verifier(Protocol):
 
     def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:
         """Store a sealed reference. Raises VerifierUnavailable."""
+        ...
+
+    def enrol_from_camera(self, request: EnrolFromCamera) -> Enrolled | EnrolmentRefused:
+        """Store a sealed reference of who stands at the counter. Raises VerifierUnavailable."""
         ...

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from edge.config import EdgeConfig
 from edge.verifier.protocol import (
     Enrol,
+    EnrolFromCamera,
     Enrolled,
     EnrolmentRefused,
     VerifierUnavailable,
@@ -138,6 +139,15 @@ class FakeVerifier:
         with self.store.write() as connection:
             insert_reference(self.store, connection, reference, counter=request.counter)
         return Enrolled(reference=reference.id, expires_at=to_text(reference.expires_at))
+
+    def enrol_from_camera(self, request: EnrolFromCamera) -> Enrolled | EnrolmentRefused:
+        asked = Enrol(
+            counter=request.counter,
+            person_ref=request.person_ref,
+            consent=request.consent,
+            source="counter_camera",
+        )
+        return self.enrol(asked, b"of the camera")
 
 
 class Said(list[dict[str, Any]]):
