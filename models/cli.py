@@ -71,7 +71,7 @@ def _described(manifest: ModelManifest, folder: Path) -> dict[str, object]:
         "prepared_sha256": manifest.prepared_sha256,
         "licence": manifest.licence.text,
         "commercial_use": manifest.licence.commercial_use,
-        "input": manifest.input_contract,
+        "input": str(manifest.input),
         "output": manifest.output,
         "contract_id": manifest.contract_id,
     }

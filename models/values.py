@@ -47,5 +47,25 @@ class Embedder(Protocol):
     def contract_id(self) -> str:
         """Return the id of the contract under which embeddings can be compared."""
 
+    def align(self, image: Image, face: FaceDetection) -> Image:
+        """Return the face turned upright, 112x112 BGR. Raises InferenceFailed."""
+
+    def embed_aligned(self, crop: Image) -> Embedding:
+        """Return the embedding of an aligned face. Raises InferenceFailed."""
+
     def embed(self, image: Image, face: FaceDetection) -> Embedding:
-        """Return the embedding of a face in an image. Raises InferenceFailed."""
+        """Return `embed_aligned(align(image, face))`. Raises InferenceFailed."""
+
+
+class PassiveLiveness(Protocol):
+    """Tells from single pictures of a face whether it looks taken from life: one weak signal."""
+
+    @property
+    def digest(self) -> str:
+        """Return the SHA-256 over the digests of the models, in hexadecimal."""
+
+    def crops(self, image: Image, face: FaceDetection) -> tuple[Image, ...]:
+        """Return what the models take, one 80x80 BGR crop each. Raises InferenceFailed."""
+
+    def live_probability(self, crops: tuple[Image, ...]) -> float:
+        """Return the models' mean probability of "live", in 0..1. Raises InferenceFailed."""

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from models.manifest import Licence, ModelManifest
+from models.manifest import InputContract, Licence, ModelManifest
 from models.prepare import prepare
 from models.runtime import LoadedModels, load_models
 
@@ -71,9 +71,10 @@ def tiny(quantised_model: bytes) -> ModelManifest:
         source_sha256=hashlib.sha256(quantised_model).hexdigest(),
         prepared_sha256=hashlib.sha256(prepare(quantised_model, "tiny", "data")).hexdigest(),
         input_name="data",
-        input_contract="five numbers",
+        input=InputContract(None, "BGR", ("0",), ("1",), "five numbers"),
         output="eight numbers",
         licence=Licence("none", commercial_use=True),
+        training_data="none",
     )
 
 

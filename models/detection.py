@@ -1,0 +1,81 @@
+"""Finding faces: YuNet through OpenCV."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import InferenceFailed, ModelUnreadable
+from models.manifest import YUNET
+from models.opencv import cv2
+from models.sessions import require_picture
+from models.values import Embedding, FaceDetection, Image
+
+_SCORE_THRESHOLD = 0.7
+_OVERLAP_THRESHOLD = 0.3
+_MOST_FACES = 50
+# Large pictures are searched at this length of the longer side: the cost of a search grows with
+# its area, and YuNet misses faces that fill a large picture, so an empty result is searched again.
+_SEARCH_SIDES = (960, 320)
+
+
+class YuNetDetector:
+    """Face detection. One instance may be shared: each thread gets a network of its own."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._nets = threading.local()
+        self._net()
+
+    def detect(self, image: Image) -> Sequence[FaceDetection]:
+        """Return all faces in an image, largest first. Raises InferenceFailed."""
+        require_picture(image, YUNET.name)
+        longer = max(image.shape[:2])
+        scales = dict.fromkeys(min(1.0, side / longer) for side in _SEARCH_SIDES)
+        for scale in scales:
+            faces = self._search(image, scale)
+            if faces:
+                return sorted(faces, key=lambda face: face.box[2] * face.box[3], reverse=True)
+        return []
+
+    def _net(self) -> cv2.FaceDetectorYN:
+        """Return this thread's network: FaceDetectorYN keeps the size of its input."""
+        net: cv2.FaceDetectorYN | None = getattr(self._nets, "net", None)
+        if net is None:
+            try:
+                net = cv2.FaceDetectorYN.create(
+                    str(self._path), "", (320, 320), _SCORE_THRESHOLD, _OVERLAP_THRESHOLD,
+                    _MOST_FACES,
+                )  # fmt: skip
+            except cv2.error as exc:
+                raise ModelUnreadable(self._path, exc.err) from exc
+            self._nets.net = net
+        return net
+
+    def _search(self, image: Image, scale: float) -> list[FaceDetection]:
+        small = image if scale == 1.0 else _shrunk(image, scale)
+        net = self._net()
+        try:
+            net.setInputSize((small.shape[1], small.shape[0]))
+            rows = net.detect(small)[1]
+        except cv2.error as exc:
+            raise InferenceFailed(YUNET.name, exc.err) from exc
+        if rows is None:
+            return []
+        if not np.isfinite(rows).all():
+            raise InferenceFailed(YUNET.name, "a detection is not finite")
+        return [_detection(np.asarray(row, dtype=np.float32), scale) for row in rows]
+
+
+def _shrunk(image: Image, scale: float) -> Image:
+    size = (max(16, round(image.shape[1] * scale)), max(16, round(image.shape[0] * scale)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _detection(row: Embedding, scale: float) -> FaceDetection:
+    x, y, width, height = (float(value) / scale for value in row[:4])
+    landmarks = (row[4:14] / np.float32(scale)).reshape(5, 2).astype(np.float32)
+    return FaceDetection((x, y, width, height), landmarks, float(row[14]))

@@ -1,0 +1,91 @@
+"""Embeddings: insightface on onnxruntime, with the preprocessing spelled out.
+
+Without it insightface picks a mean and a divisor of 127.5 for SFace, and strangers match.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+from insightface.model_zoo import get_model
+from insightface.utils import face_align
+
+from models.errors import InferenceFailed, ModelUnreadable
+from models.manifest import ModelManifest
+from models.opencv import cv2
+from models.sessions import PROVIDERS, require_crop, require_picture, session_options
+from models.values import Embedding, FaceDetection, Image
+
+
+class _Recognition(Protocol):
+    """The part of insightface's ArcFaceONNX that is used."""
+
+    input_mean: float
+    input_std: float
+
+    def get_feat(self, imgs: Image) -> Embedding: ...
+
+
+class ArcFaceEmbedder:
+    """Embeddings from an insightface recognition model. Safe to share between threads."""
+
+    def __init__(self, manifest: ModelManifest, path: Path, threads: int) -> None:
+        if manifest.contract is None:
+            raise ModelUnreadable(path, "its manifest has no embedding contract")
+        self._name, self._contract = manifest.name, manifest.contract
+        self._contract_id = manifest.contract.contract_id
+        preprocessing = {"mean": float(self._contract.mean), "std": float(self._contract.std)}
+        try:
+            model = get_model(
+                str(path),
+                model_task="recognition",
+                model_metadata={"preprocessing": preprocessing},
+                providers=PROVIDERS,
+                sess_options=session_options(threads),
+            )
+        # onnxruntime raises its own exception classes, which derive from nothing narrower.
+        except Exception as exc:
+            raise ModelUnreadable(path, type(exc).__name__) from exc
+        self._model = cast(_Recognition, model)
+
+    @property
+    def contract_id(self) -> str:
+        """Return the id of the contract under which embeddings can be compared."""
+        return self._contract_id
+
+    def align(self, image: Image, face: FaceDetection) -> Image:
+        """Return the face turned upright at the model's input size. Raises InferenceFailed."""
+        require_picture(image, self._name)
+        if face.landmarks.shape != (5, 2) or not np.isfinite(face.landmarks).all():
+            raise InferenceFailed(self._name, "a landmark is not finite")
+        try:
+            crop = face_align.norm_crop(image, face.landmarks, self._contract.input_size)
+        except (cv2.error, np.linalg.LinAlgError, AssertionError, ValueError) as exc:
+            raise InferenceFailed(self._name, "the face cannot be aligned") from exc
+        return np.asarray(crop, dtype=np.uint8)
+
+    def embed_aligned(self, crop: Image) -> Embedding:
+        """Return the embedding of a face already aligned to the input size, as BGR uint8."""
+        require_crop(crop, self._contract.input_size, self._name)
+        try:
+            values = np.asarray(self._model.get_feat(crop), dtype=np.float32).reshape(-1)
+        # onnxruntime raises its own exception classes, which derive from nothing narrower.
+        except Exception as exc:
+            raise InferenceFailed(self._name, type(exc).__name__) from exc
+        return unit(values, self._contract.dimensions, self._name)
+
+    def embed(self, image: Image, face: FaceDetection) -> Embedding:
+        """Return the embedding of a face in an image. Raises InferenceFailed."""
+        return self.embed_aligned(self.align(image, face))
+
+
+def unit(values: Embedding, dimensions: int, model: str) -> Embedding:
+    """Return `values` at unit length. Raises InferenceFailed on a wrong shape, NaN or zero."""
+    if values.shape != (dimensions,):
+        raise InferenceFailed(model, f"the embedding has shape {values.shape}")
+    length = float(np.linalg.norm(values))
+    if not np.isfinite(length) or length < 1e-6:
+        raise InferenceFailed(model, "the embedding has no direction")
+    return (values / np.float32(length)).astype(np.float32)
