@@ -253,12 +253,15 @@ MIGRATIONS: tuple[str, ...] = (
         person_ref TEXT PRIMARY KEY, since INTEGER NOT NULL, receipt TEXT NOT NULL
     ) STRICT;
 
-    -- Who is signed in as the pharmacist on duty, and whether they are still there.
+    -- Who is signed in as the pharmacist on duty, and whether they are still there. `seen_ns` is
+    -- when they were last seen, on the monotonic clock of `boot_id`; `missed` looks came after it.
     CREATE TABLE duty (
         pharmacist TEXT PRIMARY KEY, counter TEXT NOT NULL,
         method TEXT NOT NULL CHECK (method IN ('face', 'secret')),
         state TEXT NOT NULL CHECK (state IN ('present', 'doubtful', 'absent')),
-        signed_in_at INTEGER NOT NULL, since INTEGER NOT NULL, seen_at INTEGER NOT NULL
+        signed_in_at INTEGER NOT NULL, since INTEGER NOT NULL, seen_at INTEGER NOT NULL,
+        boot_id TEXT NOT NULL, seen_ns INTEGER NOT NULL,
+        missed INTEGER NOT NULL, reasons TEXT NOT NULL
     ) STRICT;
     CREATE TABLE subject_counts (
         only INTEGER PRIMARY KEY CHECK (only = 1),
