@@ -27,7 +27,8 @@ from identity.faces import dominant
 from identity.liveness.signals import Signal, Verdict
 from identity.methods import Method
 from identity.policy import IdentityPolicy
-from identity.quality import instruction, measure
+from identity.quality import instruction
+from identity.quality.crop import measure_in
 from identity.references import Reference
 from identity.track import FaceTrack, cosine
 from models.values import Detector, Embedder, FaceDetection, Image
@@ -156,7 +157,7 @@ class Attempt:
         self._complete = self._changed or self._is_enough(frame.monotonic_ns)
 
     def _take(self, face: FaceDetection, frame: Frame) -> None:
-        quality = measure(frame.pixels, face)
+        quality = measure_in(frame.pixels, face)
         problem = instruction(quality, self._policy.quality)
         self._track.add(frame.pixels, face, frame.monotonic_ns)
         self._remember(problem)

@@ -15,7 +15,8 @@ import numpy as np
 from identity.calibration import LoadedCalibration
 from identity.faces import dominant
 from identity.policy import IdentityPolicy
-from identity.quality import FaceQuality, instruction, measure
+from identity.quality import FaceQuality, instruction
+from identity.quality.crop import measure_in
 from identity.track import cosine, require_unit
 from models.values import Detector, Embedder, Embedding, Image
 
@@ -107,7 +108,7 @@ class Comparer:
         timing["detect"] += (time.perf_counter() - started) * 1000
         if isinstance(face, str):
             return _Looked(face, None, None)
-        quality = measure(picture, face)
+        quality = measure_in(picture, face)
         started = time.perf_counter()
         embedding = self._embedder.embed(picture, face)
         require_unit(embedding)

@@ -93,10 +93,17 @@ class QualityLimits(_Part):
     picture_min_inter_eye_px: Annotated[Decimal, Field(ge=24, le=400)]
     max_yaw_degrees: Annotated[Decimal, Field(gt=0, le=30)]
     max_pitch_degrees: Annotated[Decimal, Field(gt=0, le=30)]
+    max_roll_degrees: Annotated[Decimal, Field(gt=0, le=45)]
     min_sharpness: Annotated[Decimal, Field(ge=10)]
     min_brightness: Annotated[Decimal, Field(ge=20, le=120)]
     max_brightness: Annotated[Decimal, Field(ge=130, le=240)]
+    max_clipped_share: Annotated[Decimal, Field(gt=0, le=Decimal("0.5"))]
+    min_light_balance: Annotated[Decimal, Field(ge=Decimal("0.1"), le=1)]
+    # Zero switches a covering check off: a site whose customers it sends away can do so.
+    min_eyes_visible: Annotated[Decimal, Field(ge=0, le=5)]
+    min_mouth_visible: Annotated[Decimal, Field(ge=0, le=5)]
     min_inside_share: Annotated[Decimal, Field(ge=Decimal("0.8"), le=1)]
+    max_size_share: Annotated[Decimal, Field(ge=Decimal("0.4"), le=1)]
 
     def for_pictures(self) -> QualityLimits:
         """Return the limits for picture files, where faces may be smaller than at the counter."""

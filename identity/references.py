@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from identity.errors import ReferenceUnreadable
 from identity.faces import dominant
 from identity.policy import IdentityPolicy
-from identity.quality import instruction, measure
+from identity.quality import instruction
+from identity.quality.crop import measure_in
 from models.values import Detector, Embedder, Embedding, Image
 from retention.records.canonical import canonical_bytes
 from retention.records.clock import to_text
@@ -147,7 +148,7 @@ def enrol(
     chosen = dominant(detector.detect(image), policy.faces)
     if isinstance(chosen, str):
         return EnrolmentRefused(chosen)
-    problem = instruction(measure(image, chosen), policy.quality.for_pictures())
+    problem = instruction(measure_in(image, chosen), policy.quality.for_pictures())
     if problem is not None:
         return EnrolmentRefused(problem)
     terms = ReferenceTerms(

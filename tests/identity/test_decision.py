@@ -10,6 +10,7 @@ from identity.decision import Decision, Outcome, attest_document, receipt_payloa
 from identity.errors import DecisionInvalid
 from identity.methods import METHODS, Method
 from identity.policy import IdentityPolicy
+from identity.quality import UNITS
 from retention.records.clock import ManualClock, from_text
 from retention.records.payloads import DecisionReceipt
 from retention.terms.reasons import BY_CODE
@@ -43,7 +44,7 @@ def test_a_face_decision_names_all_it_depended_on(trial: Trial) -> None:
     assert receipt.threshold == "0.400000"
     assert {signal.verdict for signal in receipt.liveness} == {"pass"}
     assert {signal.signal for signal in receipt.liveness} == {"motion", "plane_residual"}
-    assert len(receipt.quality) == 7
+    assert len(receipt.quality) == len(UNITS)
     assert from_text(receipt.expires_at) - from_text(receipt.decided_at) == timedelta(minutes=10)
 
 

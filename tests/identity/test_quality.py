@@ -9,12 +9,29 @@ import numpy as np
 import pytest
 
 from identity.policy import IdentityPolicy
-from identity.quality import FaceQuality, instruction, measure, pose_degrees
+from identity.quality import FaceQuality, instruction, pose_degrees
+from identity.quality.crop import measure_in as measure
 from models.opencv import cv2
 from tests.identity import support
 from tests.identity.support import DEPTHS, EYES, MIDDLE, POINTS, face_at
 
-FINE = FaceQuality(0.95, 90.0, 0.0, 0.0, 400.0, 120.0, 1.0)
+FINE = FaceQuality(
+    detection_score=0.95,
+    inter_eye_px=90.0,
+    yaw_degrees=0.0,
+    pitch_degrees=0.0,
+    roll_degrees=0.0,
+    sharpness=400.0,
+    brightness=120.0,
+    clipped_share=0.0,
+    light_balance=0.9,
+    eyes_visible=2.0,
+    mouth_visible=2.0,
+    inside_share=1.0,
+    size_share=0.4,
+    off_centre_x=0.1,
+    off_centre_y=0.1,
+)
 
 
 def test_a_fine_face_has_no_instruction(policy: IdentityPolicy) -> None:
@@ -30,6 +47,10 @@ def test_a_fine_face_has_no_instruction(policy: IdentityPolicy) -> None:
         ("brightness", 250.0, "TOO_BRIGHT"),
         ("yaw_degrees", -25.0, "POSE"),
         ("pitch_degrees", 25.0, "POSE"),
+        ("roll_degrees", 40.0, "POSE"),
+        ("clipped_share", 0.6, "TOO_BRIGHT"),
+        ("light_balance", 0.05, "UNEVEN_LIGHT"),
+        ("size_share", 1.2, "FACE_TOO_LARGE"),
         ("sharpness", 5.0, "BLURRED"),
         ("detection_score", 0.5, "BLURRED"),
     ],
@@ -44,7 +65,7 @@ def test_each_measure_has_its_instruction(
 def test_a_measure_that_is_no_number_never_passes(policy: IdentityPolicy, name: str) -> None:
     broken = dataclasses.replace(FINE, **{name: math.nan})
     assert not broken.is_finite()
-    assert instruction(broken, policy.quality) is not None
+    assert instruction(broken, policy.quality, policy.faces) is not None
 
 
 def test_pictures_may_hold_smaller_faces_than_the_counter(policy: IdentityPolicy) -> None:
