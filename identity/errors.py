@@ -64,3 +64,11 @@ class ReferenceUnreadable(IdentityError):
 
 class DecisionInvalid(IdentityError):
     """A decision that contradicts itself, such as ACCEPT without evidence."""
+
+
+class EvidenceUnreadable(IdentityError):
+    """Kept evidence of an attempt that is damaged, too large or of another format."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The evidence cannot be read: {reason}")
+        self.reason = reason
