@@ -44,6 +44,12 @@ class SessionView:
     gate: str | None = None
     settlement: str | None = None
     setl_id: str | None = None
+    subject_role: str | None = None
+    age_band: str | None = None
+    sex: str | None = None
+    face_tries: int = 0
+    face_compared: int = 0
+    accepted_by: str | None = None
     span_started_at: int | None = None
     span_ended_at: int | None = None
     owed_ms: int | None = None
@@ -196,7 +202,21 @@ class OpeningView:
     sequence: int
 
 
-KeptView = HoldView | PolicyView | AlarmView | BreachView | ClosureView | OpeningView
+@dataclass(frozen=True, slots=True)
+class SubjectsView:
+    """The one row of a node in `node_subjects`."""
+
+    agency: str
+    pharmacy: str
+    node: str
+    controller: str
+    subjects: int
+    refs: int
+    sequence: int
+    counted_at: int
+
+
+KeptView = HoldView | PolicyView | AlarmView | BreachView | ClosureView | OpeningView | SubjectsView
 """What records of keeping make. The key of each kind of row stands in KEPT_KEYS."""
 KEPT_KEYS: dict[type[KeptView], tuple[str, ...]] = {
     HoldView: ("hold",),
@@ -205,9 +225,12 @@ KEPT_KEYS: dict[type[KeptView], tuple[str, ...]] = {
     BreachView: ("breach",),
     ClosureView: ("closure",),
     OpeningView: ("effective_from",),
+    SubjectsView: (),
 }
 Key = tuple[str | int, ...]
-Kept = TypeVar("Kept", HoldView, PolicyView, AlarmView, BreachView, ClosureView, OpeningView)
+Kept = TypeVar(
+    "Kept", HoldView, PolicyView, AlarmView, BreachView, ClosureView, OpeningView, SubjectsView
+)
 
 
 class LoadKept(Protocol):

@@ -3,7 +3,7 @@
 A pure fold: the same records in the order of their sent_sequence give the same rows, whether they
 come one by one or all at once. Rows here can be thrown away and made again; evidence is `records`.
 What a record says of footage is folded by `projections_footage`, what it says of keeping by
-`projections_kept`.
+`projections_kept`, what it says of people by `projections_people`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from central import projections_kept as kept
+from central import projections_people as told
 from central.projection_rows import Fact, Views
 from central.projections_footage import gap_closed, gap_opened, summarised
 from retention.records import keeping as k
@@ -84,6 +85,8 @@ def _decided(fact: Fact, content: p.IdentityDecided, views: Views) -> None:
         decision_method=receipt.method,
         decision_reasons=",".join(receipt.reasons),
     )
+    if isinstance(receipt, f.DecisionReceipt2):
+        views.sessions[content.session] = told.checked(views.session_of(fact), receipt)
     if receipt.outcome == "REFER":
         views.raise_flag(fact, "IDENTITY_REFER")
     for reason in sorted(_FLAGGED_REASONS.intersection(receipt.reasons)):
@@ -168,10 +171,15 @@ _rule(k.OpeningAdopted)(kept.opening_adopted)
 _rule(k.ClosureDeclared)(kept.closure_declared)
 _rule(k.ClosureCancelled)(kept.closure_cancelled)
 _rule(k.IndexRebuilt)(kept.index_rebuilt)
+_rule(f.AttackSuspected)(told.attack_suspected)
+_rule(f.FaceLocked)(told.face_locked)
+_rule(f.FaceUnlocked)(told.face_unlocked)
+_rule(f.SubjectsCounted)(told.subjects_counted)
 
 
 FLAG_CODES: tuple[str, ...] = (
     "PAYLOAD_UNREADABLE", "PROXY", "IDENTITY_REFER", "MISMATCH", "PLANAR_MOTION", "STATIC_INPUT",
     "ATTESTED", "GATE_REFUSED", "SETTLEMENT_UNKNOWN", "COVERAGE_SHORT", "GAP_OPEN", "INCIDENT",
-    "CLOCK_JUMPED", "ALARM", "BREACH", "VIEW_UNUSABLE", "INDEX_REBUILT",
+    "CLOCK_JUMPED", "ALARM", "BREACH", "VIEW_UNUSABLE", "INDEX_REBUILT", "ATTACK_SUSPECTED",
+    "FACE_LOCKED",
 )  # fmt: skip

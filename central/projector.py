@@ -35,6 +35,7 @@ from central.projection_rows import (
     OpeningView,
     PolicyView,
     SessionView,
+    SubjectsView,
     Views,
     row_of,
 )
@@ -50,6 +51,7 @@ from central.tables import (
     NodeHold,
     NodeOpening,
     NodePolicy,
+    NodeSubjects,
     Session,
     Step,
     StoredRecord,
@@ -67,6 +69,7 @@ KEPT_TABLES: dict[type[KeptView], Table] = {
     BreachView: table_of(NodeBreach),
     ClosureView: table_of(NodeClosure),
     OpeningView: table_of(NodeOpening),
+    SubjectsView: table_of(NodeSubjects),
 }
 PROJECTIONS = (SESSIONS, STEPS, FLAGS, GAPS, COVERAGE_DAYS, *KEPT_TABLES.values())
 View = TypeVar("View", SessionView, FlagView, GapView, DayView)

@@ -117,7 +117,8 @@ class WireIncident(Tenant, Base):
 
 
 class Session(Tenant, Base):
-    """One dispensing session, folded from its records."""
+    """One dispensing session, folded from its records. Of whoever was checked last: role, age band
+    and sex, how often a face was looked at and compared, and the method that accepted them."""
 
     __tablename__ = "sessions"
     __table_args__ = (
@@ -138,6 +139,12 @@ class Session(Tenant, Base):
     gate: Mapped[str | None]
     settlement: Mapped[str | None]
     setl_id: Mapped[str | None]
+    subject_role: Mapped[str | None]
+    age_band: Mapped[str | None]
+    sex: Mapped[str | None]
+    face_tries: Mapped[int] = mapped_column(default=0)
+    face_compared: Mapped[int] = mapped_column(default=0)
+    accepted_by: Mapped[str | None]
     span_started_at: Mapped[int | None]
     span_ended_at: Mapped[int | None]
     owed_ms: Mapped[int | None]
@@ -423,6 +430,19 @@ class NodeOpening(Tenant, Base):
     effective_from: Mapped[int] = mapped_column(primary_key=True)
     hours: Mapped[str] = mapped_column(Text)
     sequence: Mapped[int]
+
+
+class NodeSubjects(Tenant, Base):
+    """Of how many people a node holds face references, as it last counted them."""
+
+    __tablename__ = "node_subjects"
+    __table_args__ = (Index(None, "controller"),)
+    node: Mapped[str] = mapped_column(CODE, primary_key=True)
+    controller: Mapped[str]
+    subjects: Mapped[int]
+    refs: Mapped[int]
+    sequence: Mapped[int]
+    counted_at: Mapped[int]
 
 
 class Access(Base):

@@ -16,6 +16,7 @@ from central.pages import (
     access_pages,
     accounts_pages,
     coverage_pages,
+    faces_pages,
     footage_pages,
     media,
     nodes_pages,
@@ -57,6 +58,7 @@ def install_pages(app: FastAPI, state: WebState) -> None:
     app.include_router(nodes_pages.router)
     app.include_router(coverage_pages.router)
     app.include_router(retention_pages.router)
+    app.include_router(faces_pages.router)
 
 
 def _on_no_address(request: Request, exc: Exception) -> Response:

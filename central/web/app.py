@@ -10,7 +10,7 @@ from central.database import require_head
 from central.errors import DatabaseOutdated, DatabaseUnavailable
 from central.pages.wiring import install_pages
 from central.tables import Flag, HoldRow, Node, NodeAlarm, Session, WireIncident, table_of
-from central.web import routes_keeping, routes_nodes, routes_sessions
+from central.web import routes_faces, routes_keeping, routes_nodes, routes_sessions
 from central.web.limits import BodyLimit
 from central.web.problems import install, responses
 from central.web.state import State, WebState
@@ -36,6 +36,7 @@ def create_app(state: WebState) -> FastAPI:
     app.include_router(routes_nodes.router)
     app.include_router(routes_sessions.router)
     app.include_router(routes_keeping.router)
+    app.include_router(routes_faces.router)
     app.add_api_route("/healthz", _healthz, tags=["operations"])
     unready = responses(anywhere={503: "STORAGE_UNAVAILABLE"})
     app.add_api_route("/readyz", _readyz, tags=["operations"], responses=unready)

@@ -36,6 +36,7 @@ STEPS: Words = {
     "session.basket": ("录入购药清单", "Basket entered"),
     "session.proxy": ("登记代购", "Proxy declared"),
     "identity.decided": ("身份核验", "Identity decided"),
+    "identity.attack_suspected": ("疑似冒用人脸", "A copied face is suspected"),
     "session.authorised": ("准予结算", "Settlement permitted"),
     "session.refused": ("不予结算", "Settlement refused"),
     "settlement.attempted": ("提交结算", "Settlement submitted"),
@@ -93,6 +94,8 @@ FLAGS: Words = {
     "BREACH": ("留存期限无法满足", "A retention term cannot be kept"),
     "VIEW_UNUSABLE": ("摄像头画面不可用", "A camera shows nothing usable"),
     "INDEX_REBUILT": ("节点数据库曾丢失并重建", "The node lost its database and rebuilt it"),
+    "ATTACK_SUSPECTED": ("疑似冒用人脸", "A copied face is suspected"),
+    "FACE_LOCKED": ("人脸方式已锁定", "The face method is locked"),
 }
 ALARMS: Words = {
     "CAMERA_SILENT": ("摄像头没有新录像", "A camera records nothing new"),
@@ -255,7 +258,21 @@ ACCOUNT_ROLES: Words = {
     "admin": ("管理员", "Admin"),
 }
 # What access rows tell, in the order in which the access log offers it.
+GROUPS: Words = {
+    "under_14": ("不满 14 岁", "Under 14"),
+    "14_17": ("14–17 岁", "14 to 17"),
+    "18_39": ("18–39 岁", "18 to 39"),
+    "40_59": ("40–59 岁", "40 to 59"),
+    "60_69": ("60–69 岁", "60 to 69"),
+    "70_79": ("70–79 岁", "70 to 79"),
+    "80_up": ("80 岁及以上", "80 and over"),
+    "female": ("女", "Women"),
+    "male": ("男", "Men"),
+    "unknown": ("不详", "Not known"),
+    "everybody": ("全部", "Everybody"),
+}
 ACCESS_ACTIONS: Words = {
+    "faces.read": ("查看人脸核验统计", "Read the accounts of the face method"),
     "account.sign_in": ("登录", "Signed in"),
     "account.sign_out": ("退出", "Signed out"),
     "account.locked": ("账号被锁定", "Account locked"),
@@ -306,6 +323,7 @@ TABLES: dict[str, Words] = {
     "view": VIEW_CONDITIONS,
     "account_role": ACCOUNT_ROLES,
     "access": ACCESS_ACTIONS,
+    "group": GROUPS,
     "next": NEXT_STEPS,
     "relation": RELATIONS,
     "rx_source": RX_SOURCES,
