@@ -22,7 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from identity.calibration import LoadedCalibration
-from identity.decision import Decision, FaceEvidence, Outcome
+from identity.decision import Band, Decision, FaceEvidence, Outcome
 from identity.faces import dominant
 from identity.liveness.signals import Signal, Verdict
 from identity.methods import Method
@@ -281,7 +281,17 @@ class Attempt:
             frames_used=len(self._track.embeddings),
             quality=None if track is None else track.qualities[-1],
             liveness=() if track is None else track.signals(self._policy.liveness),
+            band=self._band(score),
+            comparisons=0 if score is None else 1,
+            required=("motion", "plane_residual"),
         )
+
+    def _band(self, score: float | None) -> Band | None:
+        if score is None:
+            return None
+        if score >= self._threshold:
+            return "accept"
+        return "grey" if score >= self._grey_threshold else "below"
 
     def _decided(self, ending: _Ending, evidence: FaceEvidence) -> Decision:
         return Decision(

@@ -1,8 +1,8 @@
 """The outcome of one identity check, whatever the method, and its receipt payload.
 
 ACCEPT, RETRY or REFER: the machine never rejects a person. A decision checks itself when it is
-made, so an ACCEPT by face without a score at the threshold and without passed liveness signals
-cannot exist, however it was come by.
+made, so an ACCEPT by face without a score at the threshold, without the liveness signals that the
+policy requires, or against a signal that failed cannot exist, however it was come by.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from identity.methods import Method
 from identity.policy import IdentityPolicy
 from identity.quality import UNITS, FaceQuality
 from retention.records.clock import Clock, to_text
-from retention.records.payloads import DecisionReceipt, LivenessSignal, QualityMeasure
+from retention.records.payloads import LivenessSignal, QualityMeasure
+from retention.records.people import AgeBand, ChallengeGiven, DecisionReceipt2, Sex
 
 
 class Outcome(StrEnum):
@@ -31,9 +32,19 @@ class Outcome(StrEnum):
     REFER = "REFER"
 
 
+Band = Literal["accept", "grey", "below"]
+Standing = Literal["current", "stale"]
+
+
 @dataclass(frozen=True, slots=True)
 class FaceEvidence:
-    """What a face decision rests on. Scores are cosines; nothing here can rebuild a face."""
+    """What a face decision rests on. Scores are cosines; nothing here can rebuild a face.
+
+    `false_match_rate_target` is of the whole transaction, `threshold` what follows from it for one
+    comparison. `amount_limit` is what an ACCEPT carries (yuan; None: any amount). `comparisons`
+    counts the compared attempts of the transaction, this one included. `required` are the signals
+    that the policy asks for, `liveness_model` the digest of the passive models that were asked.
+    """
 
     contract_id: str | None = None
     calibration_digest: str | None = None
@@ -41,10 +52,17 @@ class FaceEvidence:
     threshold: float | None = None
     comparison_score: float | None = None
     neg_log10_fmr: float | None = None
+    band: Band | None = None
+    amount_limit: Decimal | None = None
+    comparisons: int = 0
     frames_seen: int = 0
     frames_used: int = 0
     quality: FaceQuality | None = None
     liveness: tuple[Signal, ...] = ()
+    required: tuple[str, ...] = ()
+    liveness_model: str | None = None
+    challenge: ChallengeGiven | None = None
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +97,19 @@ def _require_grounds(decision: Decision) -> None:
             raise DecisionInvalid("an attested ACCEPT names who attested")
         return
     found = decision.evidence
-    # (1) the score is a number at or above a threshold that is a number
+    # (1) the score is a number at or above a threshold that is a number, and its band says so
     if found.comparison_score is None or found.threshold is None:
         raise DecisionInvalid("an ACCEPT by face needs a score and a threshold")
     if not (math.isfinite(found.threshold) and found.comparison_score >= found.threshold):
         raise DecisionInvalid("an ACCEPT by face needs a score at the threshold")
-    # (2) every liveness signal was computed and passed
-    if not found.liveness or any(s.verdict is not Verdict.PASS for s in found.liveness):
-        raise DecisionInvalid("an ACCEPT by face needs every liveness signal to pass")
+    if found.band != "accept" or found.frames_used < 1 or found.comparisons < 1:
+        raise DecisionInvalid("an ACCEPT by face needs a comparison in the band that accepts")
+    # (2) every signal that the policy requires passed, and none that was assessed failed
+    passed = {signal.name for signal in found.liveness if signal.verdict is Verdict.PASS}
+    if not found.required or not passed.issuperset(found.required):
+        raise DecisionInvalid("an ACCEPT by face needs every required liveness signal to pass")
+    if any(signal.verdict is Verdict.FAIL for signal in found.liveness):
+        raise DecisionInvalid("an ACCEPT by face cannot stand against a signal that failed")
     # (3) it names the reference and the only reason is MATCH
     if decision.reference_id is None or decision.reasons != ("MATCH",):
         raise DecisionInvalid("an ACCEPT by face names its reference and MATCH alone")
@@ -121,11 +144,21 @@ def receipt_payload(
     attempt: int,
     camera: str | None,
     valid_for: timedelta,
-) -> DecisionReceipt:
-    """Return the receipt payload of a decision, bound to one session and claim."""
+    age_band: AgeBand = "unknown",
+    sex: Sex = "unknown",
+    runtime: str | None = None,
+    camera_identity: str | None = None,
+    simulated: bool = False,
+    probe_digest: str | None = None,
+    device: str | None = None,
+) -> DecisionReceipt2:
+    """Return the receipt payload of a decision, bound to one session and claim.
+
+    `camera_identity` is the kind of device that was looked through, `runtime` what ran the models,
+    `probe_digest` names the sealed evidence, `device` what vouched when it was no face.
+    """
     found = decision.evidence
-    target = found.false_match_rate_target
-    return DecisionReceipt(
+    return DecisionReceipt2(
         receipt=receipt_id,
         session=session,
         claim_digest=claim_digest,
@@ -143,7 +176,7 @@ def receipt_payload(
         policy_name=decision.policy_name,
         policy_digest=decision.policy_digest,
         calibration_digest=found.calibration_digest,
-        false_match_rate_target=None if target is None else f"{target:f}",
+        false_match_rate_target=_exact(found.false_match_rate_target),
         threshold=_decimal(found.threshold),
         comparison_score=_decimal(found.comparison_score),
         neg_log10_fmr=_decimal(found.neg_log10_fmr),
@@ -154,7 +187,24 @@ def receipt_payload(
         started_at=to_text(decision.started_at),
         decided_at=to_text(decision.decided_at),
         expires_at=to_text(decision.decided_at + valid_for),
+        comparisons=found.comparisons,
+        amount_limit=_exact(found.amount_limit),
+        band=found.band,
+        challenge=found.challenge,
+        camera_identity=camera_identity,
+        simulated=simulated,
+        probe_digest=probe_digest,
+        reference_standing=found.standing,
+        liveness_model=found.liveness_model,
+        runtime=runtime,
+        device=device,
+        age_band=age_band,
+        sex=sex,
     )
+
+
+def _exact(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:f}"
 
 
 def _decimal(value: float | None) -> str | None:

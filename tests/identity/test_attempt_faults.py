@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -202,39 +203,34 @@ def test_a_fault_is_logged_without_its_message(caplog: pytest.LogCaptureFixture)
 GOOD = FaceEvidence(
     threshold=0.4,
     comparison_score=0.5,
+    band="accept",
+    comparisons=1,
+    frames_used=4,
     liveness=(Signal("motion", Verdict.PASS, 0.1, 0.01, None),),
+    required=("motion",),
 )
+FAILED = Signal("passive", Verdict.FAIL, 0.1, 0.5, "PASSIVE_SPOOF")
+SILENT = Signal("passive", Verdict.NOT_ASSESSED, None, 0.5, "LIVENESS_NOT_ASSESSED")
 
 
 @pytest.mark.parametrize(
     ("evidence", "reasons", "reference"),
     [
         (FaceEvidence(), ("MATCH",), "r"),
-        (FaceEvidence(threshold=0.4, comparison_score=0.5), ("MATCH",), "r"),
-        (
-            FaceEvidence(threshold=0.4, comparison_score=0.39, liveness=GOOD.liveness),
-            ("MATCH",),
-            "r",
-        ),
-        (
-            FaceEvidence(threshold=0.4, comparison_score=float("nan"), liveness=GOOD.liveness),
-            ("MATCH",),
-            "r",
-        ),
-        (
-            FaceEvidence(threshold=float("-inf"), comparison_score=0.5, liveness=GOOD.liveness),
-            ("MATCH",),
-            "r",
-        ),
-        (
-            FaceEvidence(
-                threshold=0.4,
-                comparison_score=0.5,
-                liveness=(*GOOD.liveness, Signal("p", Verdict.NOT_ASSESSED, None, 0.1, "X")),
-            ),
-            ("MATCH",),
-            "r",
-        ),
+        (replace(GOOD, liveness=()), ("MATCH",), "r"),
+        (replace(GOOD, comparison_score=0.39), ("MATCH",), "r"),
+        (replace(GOOD, comparison_score=float("nan")), ("MATCH",), "r"),
+        (replace(GOOD, comparison_score=None), ("MATCH",), "r"),
+        (replace(GOOD, threshold=float("-inf")), ("MATCH",), "r"),
+        (replace(GOOD, threshold=float("nan")), ("MATCH",), "r"),
+        (replace(GOOD, threshold=None), ("MATCH",), "r"),
+        (replace(GOOD, band="grey"), ("MATCH",), "r"),
+        (replace(GOOD, comparisons=0), ("MATCH",), "r"),
+        (replace(GOOD, frames_used=0), ("MATCH",), "r"),
+        (replace(GOOD, required=()), ("MATCH",), "r"),
+        (replace(GOOD, required=("motion", "planarity")), ("MATCH",), "r"),
+        (replace(GOOD, required=("passive",), liveness=(SILENT,)), ("MATCH",), "r"),
+        (replace(GOOD, liveness=(*GOOD.liveness, FAILED)), ("MATCH",), "r"),
         (GOOD, ("MATCH", "MISMATCH"), "r"),
         (GOOD, (), "r"),
         (GOOD, ("MATCH",), None),
@@ -247,8 +243,9 @@ def test_an_accept_without_its_grounds_cannot_be_made(
         _accept(evidence, reasons, reference)
 
 
-def test_an_accept_with_its_grounds_can_be_made() -> None:
-    assert _accept(GOOD, ("MATCH",), "r").outcome is Outcome.ACCEPT
+@pytest.mark.parametrize("evidence", [GOOD, replace(GOOD, liveness=(*GOOD.liveness, SILENT))])
+def test_an_accept_with_its_grounds_can_be_made(evidence: FaceEvidence) -> None:
+    assert _accept(evidence, ("MATCH",), "r").outcome is Outcome.ACCEPT
 
 
 def _accept(evidence: FaceEvidence, reasons: tuple[str, ...], reference: str | None) -> Decision:
