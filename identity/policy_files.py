@@ -58,10 +58,22 @@ def policy_in_force(place: Path | None, key: str | None, now: datetime) -> Ident
     """
     if place is None:
         return load_policy()
+    return newest_begun(signed_policies(place, key), now, place)
+
+
+def signed_policies(place: Path, key: str | None) -> tuple[IdentityPolicy, ...]:
+    """Return every policy of a place: that of a signed file, or all of a folder.
+
+    Raises PolicyRefused when one of them cannot be read or its signature does not hold.
+    """
     files = sorted(place.glob("*.toml")) if place.is_dir() else [place]
     if not files:
         raise PolicyRefused(str(place), "the folder holds no policy (*.toml)")
-    known = [_signed(path, key) for path in files]
+    return tuple(_signed(path, key) for path in files)
+
+
+def newest_begun(known: tuple[IdentityPolicy, ...], now: datetime, place: Path) -> IdentityPolicy:
+    """Return the policy that began last. Raises PolicyRefused when none has begun."""
     begun = [policy for policy in known if from_text(policy.effective_from) <= now]
     if not begun:
         first = min(policy.effective_from for policy in known)
