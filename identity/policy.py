@@ -56,7 +56,9 @@ class TransactionLimits(_Part):
     suspicion_minutes: Annotated[int, Field(ge=1, le=60)]
 
 
-SignalName = Literal["camera", "replay", "motion", "planarity", "challenge", "passive", "depth"]
+SignalName = Literal[
+    "camera", "replay", "likeness", "challenge", "motion", "planarity", "passive", "depth"
+]
 
 
 class AttemptLimits(_Part):
@@ -114,7 +116,7 @@ class LivenessLimits(_Part):
     """The set of signals. Every name in `required` must have passed; any signal that was assessed
     and failed speaks against a face. Lengths are shares of the eye distance."""
 
-    required: Annotated[tuple[SignalName, ...], Field(min_length=1, max_length=7)]
+    required: Annotated[tuple[SignalName, ...], Field(min_length=1, max_length=8)]
     challenge: Literal["on_grey", "always", "never"]
     challenge_seconds: Annotated[Decimal, Field(ge=2, le=15)]
     challenge_turns: Annotated[int, Field(ge=1, le=4)]
@@ -122,6 +124,10 @@ class LivenessLimits(_Part):
     min_motion: Annotated[Decimal, Field(ge=Decimal("0.005"), le=1)]
     min_plane_residual: Annotated[Decimal, Field(ge=Decimal("0.008"), le=1)]
     min_live_probability: Annotated[Decimal, Field(ge=Decimal("0.1"), le=1)]
+    # A turn made as asked outweighs a passive model that doubts, but not below this probability.
+    passive_veto_below: Annotated[Decimal, Field(ge=0, le=Decimal("0.5"))]
+    # A compared frame that is more alike to the reference picture than this is a copy of it.
+    max_likeness: Annotated[Decimal, Field(ge=Decimal("0.85"), le=1)]
 
     @model_validator(mode="after")
     def _something_is_required(self) -> Self:

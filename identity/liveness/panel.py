@@ -1,0 +1,250 @@
+"""The set of liveness signals and the policy that weighs them. Pure over looked-at frames.
+
+Every required signal must pass; any signal that was assessed and failed vetoes; without a working
+signal nobody is live. The one exception is the passive model: a turn made as asked outweighs its
+FAIL, unless the value is below the veto limit. `Panel` gives what `assess` gives, with the costly
+parts done between the frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hardware.camera_identity import CameraIdentity
+from identity.liveness import (
+    camera as camera_signal,
+)
+from identity.liveness import (
+    challenge as challenge_signal,
+)
+from identity.liveness import (
+    depth as depth_signal,
+)
+from identity.liveness import (
+    likeness,
+    passive,
+    planarity,
+    replay,
+    static_input,
+)
+from identity.liveness.challenge import ChallengeRun
+from identity.liveness.planarity import Depth
+from identity.liveness.replay import SeenBefore
+from identity.liveness.signals import About, Signal, Verdict, not_assessed
+from identity.looked import LookedFrame
+from identity.policy import LivenessLimits
+from models.values import Embedding, PassiveLiveness
+
+SIGNALS: tuple[About, ...] = (
+    camera_signal.ABOUT,
+    replay.ABOUT,
+    likeness.ABOUT,
+    challenge_signal.ABOUT,
+    static_input.ABOUT,
+    planarity.ABOUT,
+    passive.ABOUT,
+    depth_signal.ABOUT,
+)
+"""In the order in which a refusal is told."""
+
+# What a turn made as asked cannot settle: it says nothing about where the pictures come from.
+_BEYOND_CHALLENGE = frozenset({"camera", "replay", "likeness"})
+
+
+class Panel:
+    """The signals of one attempt, measured as its frames come. Not shared between threads.
+
+    Frames of one attempt have different `offset_ns`; what was measured is remembered by it.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: LivenessLimits,
+        camera: CameraIdentity,
+        passive: PassiveLiveness | None,
+        seen_before: SeenBefore,
+        reference_embedding: Embedding | None,
+    ) -> None:
+        self._limits, self._camera, self._passive = limits, camera, passive
+        self._seen_before, self._reference = seen_before, reference_embedding
+        self._shifts: dict[tuple[int, int], float | None] = {}
+        self._depths: dict[tuple[int, int], Depth | None] = {}
+        self._live: dict[int, float | None] = {}
+
+    def work(
+        self,
+        frames: Sequence[LookedFrame],
+        used: Sequence[int] = (),
+        challenge: ChallengeRun | None = None,
+    ) -> bool:
+        """Do one costly step ahead of `signals`, if any is left; return whether one was done."""
+        first = frames[0] if frames else None
+        for index in static_input.furthest(frames):
+            if first is not None and _key(first, frames[index]) not in self._shifts:
+                self._shift(first, frames[index])
+                return True
+        for i, j in (*planarity.pairs(frames), *_turns(frames, challenge)):
+            if _key(frames[i], frames[j]) not in self._depths:
+                self._depth(frames[i], frames[j])
+                return True
+        for index in passive.asked(frames, used) if self._passive is not None else ():
+            if frames[index].offset_ns not in self._live:
+                self._live_probability(frames[index])
+                return True
+        return False
+
+    def signals(
+        self,
+        frames: Sequence[LookedFrame],
+        used: Sequence[int],
+        *,
+        embeddings: Sequence[Embedding],
+        challenge: ChallengeRun | None,
+    ) -> tuple[Signal, ...]:
+        """Return every signal, in the order of SIGNALS. `embeddings` are those of `used`."""
+        limits = self._limits
+        if not _in_order(frames):
+            return tuple(
+                camera_signal.signal(self._camera)
+                if about.name == "camera"
+                else not_assessed(about.name)
+                for about in SIGNALS
+            )
+        turns = [self._depth(frames[i], frames[j]) for i, j in _turns(frames, challenge)]
+        depths = [None if each is None else each.residual for each in turns]
+        asked = None if self._passive is None else self._live_probability
+        return (
+            camera_signal.signal(self._camera),
+            replay.signal(frames, self._seen_before),
+            likeness.signal(embeddings, self._reference, limits),
+            challenge_signal.signal(frames, challenge, limits, depths),
+            static_input.signal(frames, limits, self._shift),
+            planarity.signal(frames, limits, self._depth),
+            passive.signal(frames, used, limits, asked),
+            depth_signal.signal(),
+        )
+
+    def _shift(self, first: LookedFrame, later: LookedFrame) -> float | None:
+        key = _key(first, later)
+        if key not in self._shifts:
+            self._shifts[key] = static_input.shift(first, later)
+        return self._shifts[key]
+
+    def _depth(self, before: LookedFrame, after: LookedFrame) -> Depth | None:
+        key = _key(before, after)
+        if key not in self._depths:
+            self._depths[key] = planarity.depth(before, after)
+        return self._depths[key]
+
+    def _live_probability(self, frame: LookedFrame) -> float | None:
+        if self._passive is not None and frame.offset_ns not in self._live:
+            model = self._passive.live_probability
+            self._live[frame.offset_ns] = passive.live_probability(model, frame)
+        return self._live.get(frame.offset_ns)
+
+
+def assess(
+    frames: Sequence[LookedFrame],
+    used: Sequence[int],
+    *,
+    embeddings: Sequence[Embedding],
+    reference_embedding: Embedding | None,
+    limits: LivenessLimits,
+    challenge: ChallengeRun | None,
+    camera: CameraIdentity,
+    passive: PassiveLiveness | None,
+    seen_before: SeenBefore,
+) -> tuple[Signal, ...]:
+    """Return every signal of an attempt, in the order of SIGNALS.
+
+    `used` are the indexes of the compared frames, `embeddings` theirs. Raises InferenceFailed when
+    a passive model fails.
+    """
+    panel = Panel(
+        limits=limits,
+        camera=camera,
+        passive=passive,
+        seen_before=seen_before,
+        reference_embedding=reference_embedding,
+    )
+    return panel.signals(frames, used, embeddings=embeddings, challenge=challenge)
+
+
+def telling(
+    frames: Sequence[LookedFrame], challenge: ChallengeRun | None = None
+) -> tuple[int, ...]:
+    """Return which frames liveness is measured on, by landmarks and times alone, ascending.
+
+    These must keep their windows (and `aligned`, so that they can be shown to be the person).
+    """
+    chosen = {0} if frames else set()
+    chosen.update(static_input.furthest(frames))
+    for pair in (*planarity.pairs(frames), *_turns(frames, challenge)):
+        chosen.update(pair)
+    return tuple(sorted(chosen))
+
+
+def refusals(signals: Sequence[Signal], limits: LivenessLimits) -> tuple[str, ...]:
+    """Return the reason code of the first signal that forbids acceptance; () says live."""
+    if not signals:
+        return ("LIVENESS_NOT_ASSESSED",)
+    turned = _verdict(signals, "challenge") is Verdict.PASS
+    for each in signals:
+        if _forbids(each, limits, turned=turned):
+            return (each.reason or "LIVENESS_NOT_ASSESSED",)
+    missing = set(limits.required) - {each.name for each in signals}
+    if missing or (limits.challenge == "always" and not turned):
+        return ("LIVENESS_NOT_ASSESSED",)
+    return ()
+
+
+def is_grey(signals: Sequence[Signal], limits: LivenessLimits) -> bool:
+    """Return whether a turn that was not asked for yet could still settle it."""
+    if limits.challenge == "never" or _was_asked(signals):
+        return False
+    forbidding = {each.name for each in signals if _forbids(each, limits, turned=False)}
+    settled = {each.name for each in signals if _forbids(each, limits, turned=True)}
+    beyond = settled & (_BEYOND_CHALLENGE | {"passive"})
+    return bool(forbidding) and not beyond
+
+
+def suspected(signals: Sequence[Signal]) -> tuple[str, ...]:
+    """Return the names of the signals that were assessed and failed."""
+    return tuple(each.name for each in signals if each.verdict is Verdict.FAIL)
+
+
+def _forbids(signal: Signal, limits: LivenessLimits, *, turned: bool) -> bool:
+    if signal.verdict is Verdict.PASS:
+        return False
+    if signal.name == "passive" and signal.verdict is Verdict.FAIL and turned:
+        return signal.value is None or signal.value < float(limits.passive_veto_below)
+    if signal.verdict is Verdict.FAIL:
+        return True
+    # A turn that was asked for must have been made.
+    asked = signal.name == "challenge" and signal.value is not None
+    return asked or signal.name in limits.required
+
+
+def _was_asked(signals: Sequence[Signal]) -> bool:
+    return any(each.name == "challenge" and each.value is not None for each in signals)
+
+
+def _verdict(signals: Sequence[Signal], name: str) -> Verdict | None:
+    return next((each.verdict for each in signals if each.name == name), None)
+
+
+def _turns(
+    frames: Sequence[LookedFrame], challenge: ChallengeRun | None
+) -> tuple[tuple[int, int], ...]:
+    return () if challenge is None else challenge.progress(frames).turned
+
+
+def _key(before: LookedFrame, after: LookedFrame) -> tuple[int, int]:
+    return before.offset_ns, after.offset_ns
+
+
+def _in_order(frames: Sequence[LookedFrame]) -> bool:
+    """Return whether time only went forward; with any other clock nothing can be judged."""
+    return all(a.offset_ns < b.offset_ns for a, b in pairwise(frames))
