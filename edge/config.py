@@ -18,6 +18,7 @@ from pydantic import AfterValidator, Field, model_validator
 from retention.configfile import load
 from retention.footage.volumes import Volumes
 from retention.keyfiles import KeyDirectory
+from retention.keysources import KeySource, ReferenceKeys, reference_keys
 from retention.records.clock import SystemClock
 from retention.records.errors import UsageError
 from retention.records.fields import Code, Frozen
@@ -145,7 +146,8 @@ class VerificationConfig(Frozen):
     """[verification]: the counter's face check. `camera` films the person at the counter; counters
     with a camera of their own are named in `counters`. `policy` is a policy file or a folder of
     them, each signed by `policy_key` (hex; central's signing key when it is not named).
-    `controller` answers for the personal data (the pharmacy when it is not named)."""
+    `controller` answers for the personal data (the pharmacy when it is not named).
+    `reference_key` says where the key comes from that seals references and probes."""
 
     camera: str
     counters: dict[Code, str] = Field(default_factory=dict)
@@ -153,8 +155,9 @@ class VerificationConfig(Frozen):
     policy: Path | None = None
     policy_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     controller: Code | None = None
+    reference_key: KeySource = "file"
     receipt_seconds: Annotated[float, Field(gt=0, le=600)] = 600.0
-    attempts: Annotated[int, Field(ge=1, le=5)] = 3
+    attempts: Annotated[int, Field(ge=1, le=5)] = 5
     reference_days: Annotated[int, Field(ge=1, le=3650)] = 365
 
 
@@ -295,6 +298,10 @@ class EdgeConfig(Frozen):
 
     def keys(self) -> KeyDirectory:
         return KeyDirectory(self.node.data / "keys")
+
+    def reference_keys(self) -> ReferenceKeys:
+        """Return the keys that seal references and probes. Raises KeyRefused."""
+        return reference_keys(self.verification.reference_key, self.keys())
 
     def open_store(self) -> NodeStore:
         """Open the node's database for this process."""

@@ -15,7 +15,7 @@ import bisect
 import hashlib
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
@@ -107,10 +107,12 @@ class Calibration(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LoadedCalibration:
-    """A calibration with the SHA-256 of the file it was read from."""
+    """A calibration with the SHA-256 of the file it was read from, and that file's content (None
+    when it was not read from one)."""
 
     values: Calibration
     digest: str
+    content: bytes | None = field(default=None, repr=False, compare=False)
 
 
 def parse_calibration(content: bytes, source: str) -> LoadedCalibration:
@@ -121,7 +123,7 @@ def parse_calibration(content: bytes, source: str) -> LoadedCalibration:
         first = exc.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "file"
         raise CalibrationUnreadable(source, f"{where}: {first['msg']}") from exc
-    return LoadedCalibration(values, hashlib.sha256(content).hexdigest())
+    return LoadedCalibration(values, hashlib.sha256(content).hexdigest(), content)
 
 
 def load_calibration(contract_id: str, path: Path | None = None) -> LoadedCalibration:

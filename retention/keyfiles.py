@@ -1,27 +1,44 @@
 """Private keys in files: one directory with mode 0700, one file a key with mode 0600.
 
-A key is made at first use and never overwritten. A key file that others may read is refused. Each
-key has a `key_id`; rotation adds a file, old public halves stay readable in the records.
+A key is made at first use. A key file that others may read is refused. Each key has a `key_id`.
+Rotation adds a file: `NAME.key`, then `NAME-2.key` and so on; the highest number is the newest. A
+key is overwritten only when it is removed because nothing needs it any more.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from retention.durable import write_durably
+from retention.durable import fsync_directory, rename_durably, write_durably
 from retention.records.errors import UsageError
 from retention.records.signing import Ed25519Signer, key_id_of
 
 SECRET_BYTES = 32
+_GONE = ".gone"
 
 
 class KeyRefused(UsageError):
     """A key file that is missing, readable by others, or of the wrong length."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """A symmetric key and the name under which ciphertexts mention it."""
+
+    key_id: str
+    secret: bytes = field(repr=False)
+
+
+def secret_key(raw: bytes) -> SecretKey:
+    """Return a key with its id."""
+    return SecretKey(key_id_of(b"countersight/secret\n" + raw), raw)
 
 
 class KeyDirectory:
@@ -40,18 +57,63 @@ class KeyDirectory:
         return Ed25519Signer(Ed25519PrivateKey.from_private_bytes(raw))
 
     def secret(self, name: str) -> bytes:
-        """Return the 32 random bytes of key `name`, made on first use."""
+        """Return the 32 random bytes of the newest key `name`, made on first use."""
         path = self.path / f"{name}.key"
-        if not path.exists():
+        generations = self._generations(name)
+        if not generations:
             self._create(path, secrets.token_bytes(SECRET_BYTES))
-        raw = _read_private(path)
-        if len(raw) != SECRET_BYTES:
-            raise KeyRefused(f"{path}: {len(raw)} bytes, a key has {SECRET_BYTES}")
-        return raw
+            generations = {1: path}
+        return _read_secret(generations[max(generations)])
 
     def secret_id(self, name: str) -> str:
         """Return the name under which ciphertexts mention a symmetric key."""
-        return key_id_of(b"countersight/secret\n" + self.secret(name))
+        return secret_key(self.secret(name)).key_id
+
+    def secrets_by_id(self, name: str) -> dict[str, SecretKey]:
+        """Return every key `name` that is still there by its id, oldest first; makes none."""
+        generations = self._generations(name)
+        found = (secret_key(_read_secret(generations[number])) for number in sorted(generations))
+        return {key.key_id: key for key in found}
+
+    def add_generation(self, name: str) -> SecretKey:
+        """Make a further key `name`, durably; it is the newest from now on."""
+        number = max(self._generations(name), default=0) + 1
+        path = self.path / (f"{name}.key" if number == 1 else f"{name}-{number}.key")
+        self._create(path, secrets.token_bytes(SECRET_BYTES))
+        return secret_key(_read_secret(path))
+
+    def remove(self, name: str, key_id: str) -> None:
+        """Overwrite and remove a key that nothing needs any more; never the newest.
+
+        It is renamed first, so that a crash never leaves zeros where a key is looked for.
+        """
+        generations = self._generations(name)
+        newest = max(generations, default=0)
+        for number, path in generations.items():
+            if number != newest and secret_key(_read_secret(path)).key_id == key_id:
+                gone = path.with_suffix(_GONE)
+                rename_durably(path, gone)
+        self.finish_removals(name)
+
+    def finish_removals(self, name: str) -> None:
+        """Overwrite and remove what a crash left of keys that were being removed."""
+        for path in sorted(self.path.glob(f"{name}*{_GONE}")):
+            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                os.write(descriptor, bytes(os.fstat(descriptor).st_size))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            path.unlink()
+            fsync_directory(self.path)
+
+    def _generations(self, name: str) -> dict[int, Path]:
+        found = {}
+        for path in self.path.glob(f"{name}*.key"):
+            number = re.fullmatch(rf"{re.escape(name)}(?:-([2-9]|[1-9]\d+))?\.key", path.name)
+            if number is not None:
+                found[int(number[1] or 1)] = path
+        return found
 
     def text(self, name: str, fresh: str) -> str:
         """Return the text key `name`; `fresh` is stored when there is none yet."""
@@ -70,6 +132,13 @@ class KeyDirectory:
             pass
         finally:
             temporary.unlink()
+
+
+def _read_secret(path: Path) -> bytes:
+    raw = _read_private(path)
+    if len(raw) != SECRET_BYTES:
+        raise KeyRefused(f"{path}: {len(raw)} bytes, a key has {SECRET_BYTES}")
+    return raw
 
 
 def _read_private(path: Path) -> bytes:
