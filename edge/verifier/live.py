@@ -7,10 +7,14 @@ over a local socket, while an attempt runs and while somebody looks. No score is
 Live state may be lost: the socket keeps two looks for a slow reader and drops the rest, sending
 never blocks, and a picture is encoded only while somebody is subscribed to pictures (XPUB tells).
 The frame that completes an attempt is not shown: nothing stands between it and the decision.
+
+One socket for all counters: what is published names its session, and each has its own pace. The
+workers of the cameras share it under a lock; a ZeroMQ socket itself belongs to one thread.
 """
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import Self
 
@@ -24,14 +28,14 @@ from models.opencv import cv2
 from retention.records.clock import Clock
 
 log = structlog.get_logger()
-HIGH_WATER_MARK = 4  # two looks: each is a state and perhaps a picture
+HIGH_WATER_MARK = 8  # two looks of two counters: each is a state and perhaps a picture
 SHOW_EVERY_NS = 125_000_000
 IDLE_EVERY_NS = 1_000_000_000
 WIDTH, QUALITY = 640, 70
 
 
 class LivePublisher:
-    """Publishes the verifier's live state. Used by one thread; never blocks."""
+    """Publishes the verifier's live state. Safe to share between threads; never blocks."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, clock: Clock) -> None:
         self._clock = clock
@@ -39,8 +43,11 @@ class LivePublisher:
         self._socket.setsockopt(zmq.SNDHWM, HIGH_WATER_MARK)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.bind(address)
+        self._lock = threading.Lock()
         self._watched = False
-        self._shown_ns = self._idle_ns = -IDLE_EVERY_NS
+        self._idle_ns = -IDLE_EVERY_NS
+        # When each session that is being looked at was shown last; gone when its attempt ends.
+        self._shown_ns: dict[str | None, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +58,8 @@ class LivePublisher:
         exc: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._socket.close()
+        with self._lock:
+            self._socket.close()
 
     def idle(self) -> None:
         """Say that the verifier is there, at most once a second."""
@@ -62,36 +70,43 @@ class LivePublisher:
 
     def look(self, state: LiveState, pixels: NDArray[np.uint8] | None) -> None:
         """Show one look of a running attempt, at most eight times a second."""
-        now_ns = self._clock.monotonic_ns()
-        if now_ns - self._shown_ns < SHOW_EVERY_NS:
-            return
-        self._shown_ns = now_ns
+        now_ns, session = self._clock.monotonic_ns(), state.session
+        with self._lock:
+            if now_ns - self._shown_ns.get(session, -SHOW_EVERY_NS) < SHOW_EVERY_NS:
+                return
+            self._shown_ns[session] = now_ns
         self._send([STATE, _text(state)])
-        if pixels is None or state.session is None or not self._is_watched():
+        if pixels is None or session is None or not self._is_watched():
             return
         encoded = jpeg_of(pixels)
         if encoded is not None:
-            self._send([PICTURE, state.session.encode(), encoded])
+            self._send([PICTURE, session.encode(), encoded])
 
     def ended(self, session: str, attempt: int) -> None:
         """Say that an attempt ended, whatever came of it."""
-        self._shown_ns = -IDLE_EVERY_NS
+        with self._lock:
+            self._shown_ns.pop(session, None)
         self._send([STATE, _text(LiveState(state="ended", session=session, attempt=attempt))])
 
     def _is_watched(self) -> bool:
         """Take in who came and went. XPUB tells the first subscription of a topic and its last
         end, also of a reader that died."""
-        while True:
-            try:
-                told = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return self._watched
-            if told[1:] == PICTURE:
-                self._watched = told[:1] == b"\x01"
+        with self._lock:
+            while not self._socket.closed:
+                try:
+                    told = self._socket.recv(zmq.NOBLOCK)
+                except zmq.Again:
+                    return self._watched
+                if told[1:] == PICTURE:
+                    self._watched = told[:1] == b"\x01"
+            return False
 
     def _send(self, frames: list[bytes]) -> None:
-        # An XPUB at its high-water mark drops; it neither blocks nor fails.
-        self._socket.send_multipart(frames, zmq.NOBLOCK)
+        # An XPUB at its high-water mark drops; it neither blocks nor fails. A worker that is slow
+        # to stop may come after the socket was closed.
+        with self._lock:
+            if not self._socket.closed:
+                self._socket.send_multipart(frames, zmq.NOBLOCK)
 
 
 def jpeg_of(pixels: NDArray[np.uint8]) -> bytes | None:

@@ -34,6 +34,7 @@ class Alarm(StrEnum):
     CLOCK_JUMPED = "CLOCK_JUMPED"
     SCRUB_BROKEN = "SCRUB_BROKEN"
     SALE_WHILE_CLOSED = "SALE_WHILE_CLOSED"
+    FACE_METHOD_OFF = "FACE_METHOD_OFF"
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,6 +110,7 @@ ALARMS: Words = {
     "CLOCK_JUMPED": ("节点时钟跳变", "The node's clock jumped"),
     "SCRUB_BROKEN": ("已存录像损坏", "Stored footage is damaged"),
     "SALE_WHILE_CLOSED": ("歇业时段内办理业务", "A sale while the pharmacy is closed"),
+    "FACE_METHOD_OFF": ("人脸核验已停用", "The face method is off"),
 }
 VIEW_CONDITIONS: Words = {
     "clear": ("画面正常", "The picture is usable"),
@@ -201,6 +202,7 @@ NEXT_STEPS: Words = {
     "enrol_or_attest": ("待核验身份", "Verify the identity"),
     "verify": ("待核验身份", "Verify the identity"),
     "attest": ("待换一种方式核验", "Verify in another way"),
+    "guardian": ("待监护人登记", "A guardian registers"),
     "basket": ("待录入药品", "Enter the basket"),
     "prescription": ("待关联处方", "Attach the prescription"),
     "authorise": ("待结算", "Settle"),
@@ -216,6 +218,7 @@ RELATIONS: Words = {
     "daughter": ("女儿", "Daughter"),
     "sibling": ("兄弟姐妹", "Sibling"),
     "relative": ("其他亲属", "Another relative"),
+    "guardian": ("监护人", "Guardian"),
     "caregiver": ("照护人员", "Caregiver"),
     "other": ("其他", "Other"),
 }
@@ -229,12 +232,16 @@ GATE_RULES: Words = {
     "subject_matches": ("核验的是到场的人", "The person at the counter was checked"),
     "attempts_within_limit": ("核验次数未超限", "Attempts within the limit"),
     "proxy_form_complete": ("代购登记完整", "The proxy form is complete"),
+    "child_has_guardian": ("儿童由监护人代办", "A guardian acts for a child"),
+    "guardian_of_age": ("监护人已成年", "The guardian is of age"),
     "basket_present": ("已录入清单", "A basket was entered"),
     "basket_adds_up": ("清单金额一致", "The basket adds up"),
     "trace_codes_once": ("追溯码不重复", "No trace code twice"),
+    "amount_within_limit": ("核验强度够这个金额", "The check is strong enough for the amount"),
     "prescription_present": ("处方药有处方", "A prescription where needed"),
     "prescription_in_time": ("处方在有效期内", "The prescription is in time"),
     "prescription_of_patient": ("处方属于参保人", "The prescription is the patient's"),
+    "pharmacist_present": ("药师在岗", "A pharmacist is present"),
 }
 QUALITY_MEASURES: Words = {
     "detection_score": ("检出置信度", "Detection score"),
