@@ -1,20 +1,18 @@
-"""Sealed references between the node's database and the verifier: opened to compare, made to keep.
+"""Between the rows of references and the references that faces are compared with.
 
-A reference is opened only for an attempt of its own person and is never kept open. One that does
-not open (another key, changed bytes, moved to another person's row) is as good as none.
+A key is asked for at each use, never kept: a rotation may be going on beside us. A reference whose
+key is not there any more, or that does not open, is like none at all, and the log says which key.
 """
 
 from __future__ import annotations
 
-import sqlite3
+from datetime import datetime
 
 import structlog
 
-from edge.verifier.protocol import Enrolled, EnrolmentRefused
 from identity.errors import ReferenceUnreadable
 from identity.references import Reference, ReferenceTerms, SealedReference, open_sealed, seal
-from retention.keyfiles import KeyDirectory
-from retention.records.clock import to_text
+from retention.keysources import ReferenceKeys
 from retention.records.ids import ConsentId, ReferenceId
 from retention.store import people
 from retention.store.database import NodeStore
@@ -22,57 +20,74 @@ from retention.store.database import NodeStore
 log = structlog.get_logger()
 
 
-class ReferenceKeeper:
-    """The references of one node. Used by one thread."""
+def sealed_of(row: people.Reference) -> SealedReference:
+    """Return the sealed reference of a row, its terms as the row tells them."""
+    terms = ReferenceTerms(
+        reference_id=ReferenceId(row.id),
+        person_ref=row.person_ref,
+        contract_id=row.contract_id,
+        source=row.source,
+        consent_id=ConsentId(row.consent),
+        expires_at=row.expires_at,
+        portrait_at=row.portrait_at,
+        quality=row.quality,
+    )
+    return SealedReference(terms, row.key_id, row.nonce, row.sealed)
 
-    def __init__(self, store: NodeStore, keys: KeyDirectory) -> None:
-        self._store = store
-        self._key, self._key_id = keys.secret("reference"), keys.secret_id("reference")
 
-    def standing_row(
-        self, connection: sqlite3.Connection, person_ref: str
-    ) -> people.Reference | None:
-        """Return the person's newest reference under a standing consent; an expired one only when
-        there is no other, so that the answer can say so."""
-        usable = people.latest_reference(connection, person_ref, self._store.clock.now())
+def row_of(made: Reference, keys: ReferenceKeys, enrolled_at: datetime) -> people.Reference:
+    """Seal a new reference by the newest key. Call it inside the write transaction that inserts
+    the row: no key is removed meanwhile. Raises KeyRefused."""
+    key, terms = keys.newest(), made.terms
+    sealed = seal(made, key.secret, key.key_id)
+    return people.Reference(
+        id=terms.reference_id,
+        person_ref=terms.person_ref,
+        consent=terms.consent_id,
+        contract_id=terms.contract_id,
+        source=terms.source,
+        key_id=sealed.key_id,
+        nonce=sealed.nonce,
+        sealed=sealed.ciphertext,
+        enrolled_at=enrolled_at,
+        expires_at=terms.expires_at,
+        portrait_at=terms.portrait_at,
+        quality=terms.quality,
+    )
+
+
+def open_reference(row: people.Reference, keys: ReferenceKeys) -> Reference:
+    """Open the reference of a row. Raises ReferenceUnreadable, KeyRefused."""
+    key = keys.by_id(row.key_id)
+    if key is None:
+        raise ReferenceUnreadable(row.id, f"its key {row.key_id} is not there any more")
+    return open_sealed(sealed_of(row), key.secret)
+
+
+def open_or_none(row: people.Reference, keys: ReferenceKeys) -> Reference | None:
+    """Open the reference of a row; None, and a line in the log that names the key, when it does
+    not open: whoever it is of is then verified in another way. Raises KeyRefused."""
+    try:
+        return open_reference(row, keys)
+    except ReferenceUnreadable as exc:
+        log.error("reference_unreadable", reference=row.id, key_id=row.key_id, reason=exc.reason)
+        return None
+
+
+def find_reference(store: NodeStore, keys: ReferenceKeys, person_ref: str) -> Reference | None:
+    """Return a person's newest reference under a standing consent, opened; expired only when there
+    is no other, so that the refusal can say so. None: there is none that opens.
+
+    A rotation may seal it again and remove its key between our two looks, so it is looked for once
+    more. Raises StoreUnavailable, KeyRefused.
+    """
+    row = _newest(store, person_ref)
+    if row is not None and keys.by_id(row.key_id) is None:
+        row = _newest(store, person_ref)
+    return None if row is None else open_or_none(row, keys)
+
+
+def _newest(store: NodeStore, person_ref: str) -> people.Reference | None:
+    with store.read() as connection:
+        usable = people.latest_reference(connection, person_ref, store.clock.now())
         return usable or people.newest_reference(connection, person_ref)
-
-    def opened(self, row: people.Reference) -> Reference | None:
-        """Return the reference of a row, None when it does not open."""
-        terms = ReferenceTerms(
-            reference_id=ReferenceId(row.id),
-            person_ref=row.person_ref,
-            contract_id=row.contract_id,
-            source=row.source,
-            consent_id=ConsentId(row.consent),
-            expires_at=row.expires_at,
-        )
-        sealed = SealedReference(terms, row.key_id, row.nonce, row.sealed)
-        try:
-            return open_sealed(sealed, self._key)
-        except ReferenceUnreadable:
-            log.error("reference_unreadable", reference=row.id, key_id=row.key_id)
-            return None
-
-    def keep(self, made: Reference, counter: str) -> Enrolled | EnrolmentRefused:
-        """Seal and store a reference. Raises StoreUnavailable."""
-        sealed = seal(made, self._key, self._key_id)
-        terms = sealed.terms
-        row = people.Reference(
-            id=terms.reference_id,
-            person_ref=terms.person_ref,
-            consent=terms.consent_id,
-            contract_id=terms.contract_id,
-            source=terms.source,
-            key_id=sealed.key_id,
-            nonce=sealed.nonce,
-            sealed=sealed.ciphertext,
-            enrolled_at=self._store.clock.now(),
-            expires_at=terms.expires_at,
-        )
-        try:
-            with self._store.write() as connection:
-                people.insert_reference(self._store, connection, row, counter=counter)
-        except people.ConsentMissing:
-            return EnrolmentRefused(code="NO_CONSENT", detail="no standing consent of this person")
-        return Enrolled(reference=terms.reference_id, expires_at=to_text(terms.expires_at))

@@ -4,6 +4,9 @@ A reference is read only while its consent stands. A withdrawal deletes the rows
 transaction that records it, with `secure_delete` on, so the freed pages are overwritten with
 zeros in the database file once the write-ahead log is folded into it (`fold_wal`). What this does
 not reach: older blocks of a copy-on-write or flash device, and backups. The rows are ciphertext.
+
+A row is never changed but by a rotation of its key (`reseal`) and by the mark that its embedding
+contract is not the node's any more (`mark_outdated`).
 """
 
 from __future__ import annotations
@@ -11,13 +14,19 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from retention.records.clock import from_micros, to_micros, to_text
 from retention.records.payloads import (
     ConsentGiven,
     ConsentWithdrawn,
-    ReferenceEnrolled,
     ReferenceErased,
+)
+from retention.records.people import (
+    ConsentGiven2,
+    ReferenceEnrolled2,
+    ReferencesOutdated,
+    ReferencesRekeyed,
 )
 from retention.store.database import BUSY_SECONDS, NodeStore, StoreError, StoreUnavailable
 from retention.store.log import append
@@ -41,6 +50,7 @@ class Consent:
     notice_version: str
     given_at: datetime
     withdrawn_at: datetime | None
+    notice_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +67,18 @@ class Reference:
     sealed: bytes
     enrolled_at: datetime
     expires_at: datetime
+    portrait_at: datetime | None = None
+    quality: Literal["good", "poor"] = "good"
+    outdated_at: datetime | None = None
 
 
-_REFERENCE = (
+_ROW = (
     "SELECT r.id, r.person_ref, r.consent, r.contract_id, r.source, r.key_id, r.nonce, r.sealed,"
-    " r.enrolled_at, r.expires_at FROM reference_templates r JOIN consents c ON c.id = r.consent"
-    " WHERE r.person_ref = ? AND c.withdrawn_at IS NULL"
+    " r.enrolled_at, r.expires_at, r.portrait_at, r.quality, r.outdated_at"
+    " FROM reference_templates r"
+)
+_REFERENCE = (
+    f"{_ROW} JOIN consents c ON c.id = r.consent WHERE r.person_ref = ? AND c.withdrawn_at IS NULL"
 )
 
 
@@ -71,10 +87,11 @@ def give_consent(
 ) -> None:
     """Store a consent and its record."""
     connection.execute(
-        "INSERT INTO consents (id, person_ref, purpose, notice_version, given_at)"
-        " VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO consents (id, person_ref, purpose, notice_version, given_at, notice_sha256)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
         (given.consent, given.person_ref, given.purpose, given.notice_version,
-         to_micros(store.clock.now())),
+         to_micros(store.clock.now()),
+         given.notice_sha256 if isinstance(given, ConsentGiven2) else None),
     )  # fmt: skip
     append(store, connection, given, counter=counter)
 
@@ -82,8 +99,8 @@ def give_consent(
 def read_consent(connection: sqlite3.Connection, consent: str) -> Consent | None:
     """Return a consent, standing or withdrawn."""
     row = connection.execute(
-        "SELECT id, person_ref, purpose, notice_version, given_at, withdrawn_at FROM consents"
-        " WHERE id = ?",
+        "SELECT id, person_ref, purpose, notice_version, given_at, withdrawn_at, notice_sha256"
+        " FROM consents WHERE id = ?",
         (consent,),
     ).fetchone()
     if row is None:
@@ -92,6 +109,7 @@ def read_consent(connection: sqlite3.Connection, consent: str) -> Consent | None
     return Consent(
         row["id"], row["person_ref"], row["purpose"], row["notice_version"],
         from_micros(row["given_at"]), None if withdrawn is None else from_micros(withdrawn),
+        row["notice_sha256"],
     )  # fmt: skip
 
 
@@ -194,19 +212,25 @@ def insert_reference(
     ):
         raise ConsentMissing(reference.consent)
     connection.execute(
-        "INSERT INTO reference_templates (id, person_ref, consent, contract_id, source, key_id, nonce,"
-        " sealed, enrolled_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO reference_templates (id, person_ref, consent, contract_id, source, key_id,"
+        " nonce, sealed, enrolled_at, expires_at, portrait_at, quality)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (reference.id, reference.person_ref, reference.consent, reference.contract_id,
          reference.source, reference.key_id, reference.nonce, reference.sealed,
-         to_micros(reference.enrolled_at), to_micros(reference.expires_at)),
+         to_micros(reference.enrolled_at), to_micros(reference.expires_at),
+         None if reference.portrait_at is None else to_micros(reference.portrait_at),
+         reference.quality),
     )  # fmt: skip
-    enrolled = ReferenceEnrolled(
+    portrait_at = reference.portrait_at
+    enrolled = ReferenceEnrolled2(
         reference=reference.id,
         person_ref=reference.person_ref,
         consent=reference.consent,
         source=reference.source,
         contract_id=reference.contract_id,
         expires_at=to_text(reference.expires_at),
+        portrait_at=None if portrait_at is None else to_text(portrait_at),
+        quality=reference.quality,
     )
     append(store, connection, enrolled, counter=counter)
 
@@ -230,9 +254,92 @@ def newest_reference(connection: sqlite3.Connection, person_ref: str) -> Referen
     return None if row is None else _reference(row)
 
 
+def reference_by_id(connection: sqlite3.Connection, reference: str) -> Reference | None:
+    """Return a reference that is still kept, whatever became of its consent: to check a decision
+    of the past again, never to make one."""
+    row = connection.execute(f"{_ROW} WHERE r.id = ?", (reference,)).fetchone()
+    return None if row is None else _reference(row)
+
+
+# -- the embedding contract -----------------------------------------------------------------------
+
+
+def mark_outdated(store: NodeStore, contract_id: str) -> int:
+    """Mark the references that are not of the contract that now embeds, and record how many; those
+    that are of it again are unmarked. Returns how many were newly marked. Raises
+    StoreUnavailable."""
+    with store.write() as connection:
+        connection.execute(
+            "UPDATE reference_templates SET outdated_at = NULL"
+            " WHERE contract_id = ? AND outdated_at IS NOT NULL",
+            (contract_id,),
+        )
+        marked = connection.execute(
+            "UPDATE reference_templates SET outdated_at = ?"
+            " WHERE contract_id != ? AND outdated_at IS NULL",
+            (to_micros(store.clock.now()), contract_id),
+        ).rowcount
+        if marked:
+            append(
+                store, connection, ReferencesOutdated(contract_id=contract_id, references=marked)
+            )
+        return marked
+
+
+# -- keys -----------------------------------------------------------------------------------------
+
+
+def not_under(
+    connection: sqlite3.Connection, key_id: str, after: str, most: int
+) -> list[Reference]:
+    """Return references sealed under another key than this, in the order of their ids."""
+    rows = connection.execute(
+        f"{_ROW} WHERE r.key_id != ? AND r.id > ? ORDER BY r.id LIMIT ?", (key_id, after, most)
+    )
+    return [_reference(row) for row in rows]
+
+
+def reseal(connection: sqlite3.Connection, reference: Reference) -> None:
+    """Replace the sealed form of a reference, overwriting what it replaces; nothing else of it.
+
+    Call `fold_wal` after the transaction is committed.
+    """
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.execute(
+        "UPDATE reference_templates SET key_id = ?, nonce = ?, sealed = ? WHERE id = ?",
+        (reference.key_id, reference.nonce, reference.sealed, reference.id),
+    )
+
+
+def record_rekeyed(
+    store: NodeStore, connection: sqlite3.Connection, from_key: str, to_key: str, references: int
+) -> None:
+    """Record that references were sealed again under another key, in their transaction."""
+    payload = ReferencesRekeyed(
+        from_key_id=from_key,
+        to_key_id=to_key,
+        references=references,
+        remaining=count_under(connection, from_key),
+    )
+    append(store, connection, payload)
+
+
+def count_under(connection: sqlite3.Connection, key_id: str) -> int:
+    """Return how many references need a key."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM reference_templates WHERE key_id = ?", (key_id,)
+    ).fetchone()
+    return int(count)
+
+
 def _reference(row: sqlite3.Row) -> Reference:
     return Reference(
         row["id"], row["person_ref"], row["consent"], row["contract_id"], row["source"],
         row["key_id"], row["nonce"], row["sealed"],
         from_micros(row["enrolled_at"]), from_micros(row["expires_at"]),
+        _moment(row["portrait_at"]), row["quality"], _moment(row["outdated_at"]),
     )  # fmt: skip
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
