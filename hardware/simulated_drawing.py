@@ -5,7 +5,7 @@ Lengths marked E are in units of the distance between the eyes on screen.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 from hardware.simulated_people import Picture, Pixels
 
 Floats = NDArray[np.float32]
+
+
+class Painter(Protocol):
+    """Paints one actor onto a frame (BGR uint8, HxWx3, changed in place)."""
+
+    def paint(self, frame: Pixels, t_seconds: float) -> None: ...
 
 
 def crop(row: Picture, pixels: Pixels, eyes: float, side: float, up: float, down: float) -> Pixels:

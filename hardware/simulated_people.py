@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Protocol, cast
 
 import cv2
 import numpy as np
@@ -106,6 +106,16 @@ class PeopleUnavailable(HardwareError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"Cannot fetch the demo's photographs: {reason}")
         self.reason = reason
+
+
+class Portraits(Protocol):
+    """Photographs with known faces, whatever set they come from."""
+
+    def picture(self, person: str, number: int = 1) -> Picture:
+        """Return where the face is; raises ``LookupError`` for a person or number not there."""
+
+    def pixels(self, person: str, number: int = 1) -> Pixels:
+        """Return one picture as BGR uint8, HxWx3."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,17 @@ class Plane:
         )
 
     def paint(self, frame: Pixels, t_seconds: float) -> None:
+        layer = cv2.warpPerspective(
+            self.lit(t_seconds), self.homography(t_seconds), (frame.shape[1], frame.shape[0])
+        )
+        blend(frame, cast(Pixels, layer), 0, 0)
+
+    def change_to(self, sheet: Pixels) -> None:
+        """Show another sheet of the same size from now on."""
+        self._sheet = sheet
+
+    def lit(self, t_seconds: float) -> Pixels:
+        """Return the sheet with the light that it reflects at a time; premultiplied BGRA."""
         height, width = self._sheet.shape[:2]
         x = int((0.5 + 0.5 * wave(t_seconds, self._seed, (0.29, 0.9), (1.7, 0.1))) * width)
         y = int((0.5 + 0.5 * wave(t_seconds, self._seed + 1, (0.19, 1.0))) * height)
@@ -68,11 +79,7 @@ class Plane:
         light = cv2.add(self._shine[y : y + height, x : x + width], self._grain)
         colour = cv2.cvtColor(self._sheet, cv2.COLOR_BGRA2BGR)
         colour = cv2.add(colour, cv2.multiply(light, mask, scale=1 / 255))
-        sheet = cv2.merge([*cv2.split(colour), self._sheet[:, :, 3]])
-        layer = cv2.warpPerspective(
-            sheet, self.homography(t_seconds), (frame.shape[1], frame.shape[0])
-        )
-        blend(frame, cast(Pixels, layer), 0, 0)
+        return cast(Pixels, cv2.merge([*cv2.split(colour), self._sheet[:, :, 3]]))
 
 
 def _shine(width: int, height: int, *, screen: bool) -> Pixels:

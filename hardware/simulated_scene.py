@@ -19,21 +19,27 @@ import numpy as np
 
 from hardware.simulated_actors import (
     Actor,
+    BentPhoto,
+    CutPhoto,
     Genuine,
     HeldPhoto,
     HeldScreen,
-    Painter,
+    HeldVideo,
     Static,
     painter,
 )
 from hardware.simulated_backdrops import counter_line, draw_backdrop, draw_props
-from hardware.simulated_people import People, Pixels, load_people
+from hardware.simulated_drawing import Painter
+from hardware.simulated_people import Pixels, Portraits, load_people
 
 __all__ = [
     "Actor",
+    "BentPhoto",
+    "CutPhoto",
     "Genuine",
     "HeldPhoto",
     "HeldScreen",
+    "HeldVideo",
     "Role",
     "Scene",
     "Stamp",
@@ -68,7 +74,7 @@ class Scene:
         width: int,
         height: int,
         *,
-        people: People | None,
+        people: Portraits | None,
         seed: int,
         label: str,
         role: Role = "purchase",
