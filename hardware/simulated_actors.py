@@ -13,12 +13,11 @@ from dataclasses import dataclass
 
 from hardware.simulated_attacks import BentSheet, CutPrint, Film
 from hardware.simulated_cutouts import Cutout
-from hardware.simulated_drawing import Painter, crop
+from hardware.simulated_drawing import Painter, Turns, crop
 from hardware.simulated_head import GRID, Head, Still
 from hardware.simulated_people import Portraits
 from hardware.simulated_plane import PRINT_DOWN, PRINT_SIDE, PRINT_UP, Plane, paper, screen
 
-Turns = tuple[tuple[float, float], ...]
 DEFAULT_X, DEFAULT_Y, DEFAULT_EYE_DISTANCE = 0.5, 0.42, 0.14
 
 
@@ -55,6 +54,7 @@ class HeldPhoto(Actor):
     """A paper print in an unsteady hand, tilted by up to ``tilt_degrees``."""
 
     tilt_degrees: float = 12.0
+    turns: Turns = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class HeldScreen(Actor):
     """The same on a telephone's screen: dark bezel, interference pattern, stronger glare."""
 
     tilt_degrees: float = 12.0
+    turns: Turns = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class BentPhoto(Actor):
     tilt_degrees: float = 12.0
     bend: float = 0.3
     upright: bool = True
+    turns: Turns = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,7 @@ class CutPhoto(Actor):
     yaw_degrees: float = 10.0
     tilt_degrees: float = 12.0
     bend: float = 0.0
+    turns: Turns = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +119,17 @@ def painter(actor: Actor, people: Portraits, width: int, height: int, seed: int)
             )  # fmt: skip
         case HeldPhoto():
             flat = crop(row, pixels, eyes, PRINT_SIDE, PRINT_UP, PRINT_DOWN)
-            return Plane(paper(flat, eyes), centre, eyes, actor.tilt_degrees, seed, screen=False)
+            return Plane(paper(flat, eyes), centre, eyes, actor.tilt_degrees, seed, screen=False,
+                         turns=actor.turns)  # fmt: skip
         case HeldScreen():
             flat = crop(row, pixels, eyes, PRINT_SIDE, PRINT_UP, PRINT_DOWN)
-            return Plane(screen(flat, eyes), centre, eyes, actor.tilt_degrees, seed, screen=True)
+            return Plane(screen(flat, eyes), centre, eyes, actor.tilt_degrees, seed, screen=True,
+                         turns=actor.turns)  # fmt: skip
         case BentPhoto():
             flat = crop(row, pixels, eyes, PRINT_SIDE, PRINT_UP, PRINT_DOWN)
             return BentSheet(
                 paper(flat, eyes), centre, eyes, actor.tilt_degrees, actor.bend, seed,
-                upright=actor.upright,
+                upright=actor.upright, turns=actor.turns,
             )  # fmt: skip
         case HeldVideo():
             return Film(
@@ -133,7 +138,7 @@ def painter(actor: Actor, people: Portraits, width: int, height: int, seed: int)
         case CutPhoto():
             wearer = Genuine(
                 actor.behind, actor.behind_picture, actor.x, actor.y, actor.eye_distance,
-                yaw_degrees=actor.yaw_degrees,
+                yaw_degrees=actor.yaw_degrees, turns=actor.turns,
             )  # fmt: skip
             behind = painter(wearer, people, width, height, seed + 7)
             return CutPrint(row, pixels, behind, centre, eyes, actor.tilt_degrees, actor.bend, seed)

@@ -13,7 +13,16 @@ import cv2
 import numpy as np
 
 from hardware.simulated_cutouts import Cutout
-from hardware.simulated_drawing import Floats, Painter, blend, crop, premultiplied, wave
+from hardware.simulated_drawing import (
+    Floats,
+    Painter,
+    Turns,
+    blend,
+    crop,
+    premultiplied,
+    turned,
+    wave,
+)
 from hardware.simulated_head import GRID, Head
 from hardware.simulated_people import Picture, Pixels
 from hardware.simulated_plane import PRINT_DOWN, PRINT_SIDE, PRINT_UP, Plane, screen
@@ -40,7 +49,9 @@ class BentSheet:
         seed: int,
         *,
         upright: bool,
+        turns: Turns = (),
     ) -> None:
+        self._turns = turns
         self._plane = Plane(sheet, centre, eyes, tilt_degrees, seed, screen=False)
         self._centre, self._eyes, self._tilt = centre, eyes, tilt_degrees
         self._bend, self._seed, self._upright = bend, seed, upright
@@ -72,7 +83,8 @@ class BentSheet:
     def _shown(self, x: Floats, y: Floats, t: float) -> tuple[Floats, Floats]:
         """Return where a point of the sheet (in E from the eyes) is seen, in E."""
         seed = self._seed
-        yaw = np.radians(wave(t, seed, (0.29, 0.85), (1.7, 0.1), (7.9, 0.05)) * self._tilt)
+        yaw = wave(t, seed, (0.29, 0.85), (1.7, 0.1), (7.9, 0.05)) * self._tilt
+        yaw = np.radians(yaw + turned(t, self._turns))
         pitch = np.radians(wave(t, seed + 1, (0.19, 0.6), (2.3, 0.1)) * self._tilt)
         dx = wave(t, seed + 3, (0.35, 0.06), (4.7, 0.008), (8.6, 0.006))
         dy = wave(t, seed + 4, (0.27, 0.05), (5.3, 0.008), (9.1, 0.006))
@@ -104,7 +116,7 @@ class Film:
         yaw_degrees: float,
         tilt_degrees: float,
         seed: int,
-        turns: tuple[tuple[float, float], ...] = (),
+        turns: Turns = (),
     ) -> None:
         flat = crop(row, pixels, eyes, PRINT_SIDE, PRINT_UP, PRINT_DOWN)
         self._eyes = eyes
@@ -138,12 +150,15 @@ class CutPrint:
         tilt_degrees: float,
         bend: float,
         seed: int,
+        turns: Turns = (),
     ) -> None:
         self._behind = behind
         flat = crop(row, pixels, eyes, PRINT_SIDE, PRINT_UP, PRINT_DOWN)
         matte = cast(Pixels, cv2.convertScaleAbs(flat, alpha=0.86, beta=16))
         sheet = premultiplied(matte, _outline(matte, eyes))
-        self._print = BentSheet(sheet, centre, eyes, tilt_degrees, bend, seed, upright=True)
+        self._print = BentSheet(
+            sheet, centre, eyes, tilt_degrees, bend, seed, upright=True, turns=turns
+        )
 
     def paint(self, frame: Pixels, t_seconds: float) -> None:
         self._behind.paint(frame, t_seconds)

@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from hardware.simulated_people import Picture, Pixels
 
 Floats = NDArray[np.float32]
+Turns = tuple[tuple[float, float], ...]
+"""When each turn begins (seconds), and by how many degrees it goes to the picture's right."""
+
+# Something that is turned goes there in this time, rests, and comes back.
+TURN_SECONDS, _TURN_THERE_SECONDS = 2.2, 0.8
 
 
 class Painter(Protocol):
@@ -67,3 +72,13 @@ def wave(t: float, seed: int, *terms: tuple[float, float]) -> float:
     return float(
         sum(a * np.sin(2 * np.pi * hz * t + p) for (hz, a), p in zip(terms, phases, strict=True))
     )
+
+
+def turned(t: float, turns: Turns) -> float:
+    """Return by how many degrees something is turned at a time."""
+    total = 0.0
+    for start, degrees in turns:
+        into = t - start
+        there = float(np.clip(min(into, TURN_SECONDS - into) / _TURN_THERE_SECONDS, 0, 1))
+        total += degrees * there * there * (3 - 2 * there)
+    return total

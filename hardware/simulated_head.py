@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hardware.simulated_cutouts import Cutout
-from hardware.simulated_drawing import Floats, blend, wave
+from hardware.simulated_drawing import Floats, Turns, blend, turned, wave
 from hardware.simulated_people import Pixels
 
 # The head as a dome, in E, measured on the four pictures: chin 1.8 below the eyes, hair 1.65
@@ -18,8 +18,6 @@ _HEAD_HALF_WIDTH, _HEAD_HALF_HEIGHT, _HEAD_CENTRE_Y, _HEAD_DEPTH = 1.25, 1.75, 0
 _NOSE_HEIGHT, _NOSE_WIDTH = 0.28, 0.24
 _NECK_FROM, _NECK_TO = 1.5, 2.7
 GRID = 8
-# A turn that was asked for: the head goes there in this time, rests, and comes back.
-TURN_SECONDS, _TURN_THERE_SECONDS = 2.2, 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class Head:
         yaw_degrees: float,
         pitch_degrees: float,
         seed: int,
-        turns: tuple[tuple[float, float], ...] = (),
+        turns: Turns = (),
     ) -> None:
         self._cutout, self._eyes, self._seed = cutout, eyes, seed
         self._yaw_degrees, self._pitch_degrees = yaw_degrees, pitch_degrees
@@ -63,7 +61,7 @@ class Head:
     def pose(self, t: float) -> tuple[float, float]:
         """Return yaw and pitch in radians at a time."""
         yaw = wave(t, self._seed, (0.31, 0.88), (0.13, 0.12)) * self._yaw_degrees
-        yaw += sum(degrees * _turned(t - start) for start, degrees in self._turns)
+        yaw += turned(t, self._turns)
         pitch = wave(t, self._seed + 1, (0.23, 0.8), (0.57, 0.2)) * self._pitch_degrees
         return float(np.radians(yaw)), float(np.radians(pitch))
 
@@ -114,12 +112,6 @@ class Head:
             y1 = round(y0 + closure * 0.31 * self._eyes)
             texture[y0:y1, x0:x1] = self._cutout.closed[y0:y1, x0:x1]
         return texture
-
-
-def _turned(into: float) -> float:
-    """Return how much of a turn is made so many seconds into it: there, a pause, and back."""
-    there = float(np.clip(min(into, TURN_SECONDS - into) / _TURN_THERE_SECONDS, 0, 1))
-    return there * there * (3 - 2 * there)
 
 
 def _depth(x: Floats, y: Floats) -> Floats:

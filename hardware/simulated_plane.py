@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hardware.simulated_drawing import blend, premultiplied, wave
+from hardware.simulated_drawing import Turns, blend, premultiplied, turned, wave
 from hardware.simulated_people import Pixels
 
 # What a held picture shows around the point between the eyes, in E: left/right, up, down.
@@ -27,7 +27,9 @@ class Plane:
         seed: int,
         *,
         screen: bool,
+        turns: Turns = (),
     ) -> None:
+        self._turns = turns
         self._sheet, self._centre, self._eyes = sheet, centre, eyes
         self._tilt, self._seed = tilt_degrees, seed
         height, width = sheet.shape[:2]
@@ -40,7 +42,8 @@ class Plane:
     def homography(self, t: float) -> NDArray[np.float64]:
         """Return the 3x3 map from the sheet's pixels to the frame's at a time."""
         seed, eyes = self._seed, self._eyes
-        yaw = np.radians(wave(t, seed, (0.29, 0.85), (1.7, 0.1), (7.9, 0.05)) * self._tilt)
+        yaw = wave(t, seed, (0.29, 0.85), (1.7, 0.1), (7.9, 0.05)) * self._tilt
+        yaw = np.radians(yaw + turned(t, self._turns))
         pitch = np.radians(wave(t, seed + 1, (0.19, 0.6), (2.3, 0.1)) * self._tilt)
         roll = np.radians(wave(t, seed + 2, (0.4, 1.2), (6.1, 0.25)))
         dx = wave(t, seed + 3, (0.35, 0.06), (4.7, 0.008), (8.6, 0.006)) * eyes
