@@ -68,9 +68,7 @@ class FaceFinder:
             return list(self._detector.detect(frame))
         return [*fine, *(face for face in coarse if not any(_is_same(face, f) for f in fine))]
 
-    def _search(
-        self, frame: Image, region: _Region, size: tuple[int, int]
-    ) -> list[FaceDetection]:
+    def _search(self, frame: Image, region: _Region, size: tuple[int, int]) -> list[FaceDetection]:
         part = frame[
             region.top : region.top + region.height, region.left : region.left + region.width
         ]
