@@ -22,6 +22,7 @@ from edge.custodian.keeping import Keeping
 from edge.custodian.opening import ClosedSales, adopt_hours
 from edge.custodian.silence import watch_silence
 from edge.custodian.unwatched import Unwatched
+from edge.duty import lapse
 from edge.process import ProcessContext
 from edge.processes import recorder_lock
 from edge.recorder.places import Places
@@ -180,6 +181,7 @@ def duties_of(
         Duty("silence", lambda: watch_silence(store, config), LOOK_SECONDS),
         Duty("unwatched", Unwatched(store, config).step, LOOK_SECONDS),
         Duty("sales", unasked(sales.step), LOOK_SECONDS),
+        Duty("presence", unasked(lambda: lapse(store, config.presence)), LOOK_SECONDS),
         Duty("erasure", keeping.erase, TIME_SECONDS),
         Duty("room", room.step, STEP_SECONDS, FIRST_SWEEP_SECONDS),
         Duty(
