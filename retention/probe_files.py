@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from retention.durable import fsync_directory, make_directory_durably, write_durably
 from retention.keysources import SecretKey
 from retention.records.canonical import canonical_bytes
+from retention.store import probes
 from retention.store.database import NodeStore
 
+log = structlog.get_logger()
 FOLDER = "probes"
 HEAD = b"countersight-probe-1\n"
 NONCE_BYTES, KEY_BYTES = 12, 32
@@ -141,3 +145,49 @@ def erase(path: Path) -> bool:
     path.unlink(missing_ok=True)
     fsync_directory(path.parent)
     return True
+
+
+def erase_all(store: NodeStore, receipts: Sequence[str]) -> int:
+    """Erase the files of rows that are gone; returns how many went. What cannot be erased now is
+    left to the sweep and logged: without its key it opens nowhere."""
+    folder, gone = folder_of_store(store), 0
+    for receipt in receipts:
+        try:
+            gone += erase(folder / receipt)
+        except OSError as exc:
+            log.error("probe_file_stays", receipt=receipt, reason=exc.strerror)
+    return gone
+
+
+class ProbeSweep:
+    """Removes files without a row: a crash came between file and row, or between row and removal.
+
+    A file is removed only when it was seen without a row twice, `LEAVE_SECONDS` of the monotonic
+    clock apart: no decision takes that long, and a wall clock that jumps changes nothing.
+    """
+
+    LEAVE_SECONDS = 600.0
+
+    def __init__(self, store: NodeStore) -> None:
+        self._store = store
+        self._seen_ns: dict[str, int] = {}
+
+    def step(self) -> int:
+        """Look once; returns how many files were removed. Raises StoreUnavailable, OSError."""
+        names = names_in(folder_of_store(self._store))
+        with self._store.read() as connection:
+            strays = names - probes.receipts(connection)
+        now_ns = self._store.clock.monotonic_ns()
+        self._seen_ns = {name: self._seen_ns.get(name, now_ns) for name in strays}
+        left_ns = int(self.LEAVE_SECONDS * 1e9)
+        due = sorted(name for name, seen in self._seen_ns.items() if now_ns - seen >= left_ns)
+        return erase_all(self._store, due)
+
+
+def names_in(folder: Path) -> frozenset[str]:
+    """Return the names of the files in a folder of probes; none when there is no folder."""
+    try:
+        with os.scandir(folder) as found:
+            return frozenset(one.name for one in found if one.is_file(follow_symlinks=False))
+    except FileNotFoundError:
+        return frozenset()
