@@ -10,27 +10,34 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from decimal import Decimal
+from typing import Final, Literal
 
 from edge.session.basket import total_of
 from edge.session.state import SessionState
 from retention.records.clock import from_text
 from retention.records.errors import ProofRejected
 from retention.records.payloads import PrescriptionAttached, RuleOutcome
+from retention.records.people import DecisionReceipt2
 from retention.records.receipts import basket_digest, check_receipt
 from retention.terms.reasons import BY_CODE
 
 NOT_APPLICABLE: Final = "not_applicable"
+Presence = Literal["present", "absent", "not_required"]
+"""Whether a pharmacist on duty is there, as the node knows it at the moment of the gate."""
 
 
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """Everything that the gate looks at."""
+    """Everything that the gate looks at. `attempts` and `comparisons` are how often one person may
+    be looked at and compared in a session."""
 
     state: SessionState
     now: datetime
     public_key: bytes
     attempts: int
+    comparisons: int
+    presence: Presence
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +91,37 @@ def _proxy_form_complete(gate: GateInput) -> str | None:
 
 
 def _attempts_within_limit(gate: GateInput) -> str | None:
+    """More looks or comparisons than are permitted are more chances for a stranger."""
     decision = gate.state.decision
     if decision is None or decision.receipt.method != "face":
         return NOT_APPLICABLE
-    return None if gate.state.face_attempts <= gate.attempts else "ATTEMPTS_EXHAUSTED"
+    state = gate.state
+    within = state.face_attempts <= gate.attempts and state.comparisons <= gate.comparisons
+    return None if within else "ATTEMPTS_EXHAUSTED"
+
+
+def _child_has_guardian(gate: GateInput) -> str | None:
+    """For a child under 14 a guardian is registered and verified, and no face of the child."""
+    if not gate.state.patient_is_child:
+        return NOT_APPLICABLE
+    return None if gate.state.proxy else "CHILD_NO_FACE"
+
+
+def _guardian_of_age(gate: GateInput) -> str | None:
+    if not gate.state.patient_is_child or gate.state.proxy is None:
+        return NOT_APPLICABLE
+    return "GUARDIAN_UNDER_AGE" if gate.state.purchaser_is_minor else None
+
+
+def _amount_within_limit(gate: GateInput) -> str | None:
+    """A larger amount needs a stronger check: the receipt says up to which amount it is good."""
+    basket, decision = gate.state.basket, gate.state.decision
+    if basket is None or decision is None or not isinstance(decision.receipt, DecisionReceipt2):
+        return NOT_APPLICABLE
+    limit = decision.receipt.amount_limit
+    if limit is None:
+        return None
+    return None if Decimal(basket.total) <= Decimal(limit) else "AMOUNT_TOO_HIGH"
 
 
 def _basket_present(gate: GateInput) -> str | None:
@@ -114,10 +148,16 @@ def _trace_codes_once(gate: GateInput) -> str | None:
     return "TRACE_CODE_TWICE" if any(count > 1 for count in counted.values()) else None
 
 
+def _pharmacist_present(gate: GateInput) -> str | None:
+    """Medicines on prescription are dispensed while a pharmacist is there; others always."""
+    if gate.presence == "not_required" or not gate.state.needs_prescription:
+        return NOT_APPLICABLE
+    return None if gate.presence == "present" else "PHARMACIST_ABSENT"
+
+
 def _needed_prescription(gate: GateInput) -> PrescriptionAttached | str:
     """Return the prescription to look at, or what to say when there is none to look at."""
-    basket = gate.state.basket
-    if basket is None or not any(line.prescription_required for line in basket.lines):
+    if not gate.state.needs_prescription:
         return NOT_APPLICABLE
     return gate.state.prescription or "PRESCRIPTION_MISSING"
 
@@ -148,12 +188,16 @@ RULES: tuple[Rule, ...] = (
     Rule("subject_matches", _subject_matches),
     Rule("attempts_within_limit", _attempts_within_limit),
     Rule("proxy_form_complete", _proxy_form_complete),
+    Rule("child_has_guardian", _child_has_guardian),
+    Rule("guardian_of_age", _guardian_of_age),
     Rule("basket_present", _basket_present),
     Rule("basket_adds_up", _basket_adds_up),
     Rule("trace_codes_once", _trace_codes_once),
+    Rule("amount_within_limit", _amount_within_limit),
     Rule("prescription_present", _prescription_present),
     Rule("prescription_in_time", _prescription_in_time),
     Rule("prescription_of_patient", _prescription_of_patient),
+    Rule("pharmacist_present", _pharmacist_present),
 )
 
 

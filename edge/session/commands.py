@@ -11,14 +11,16 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from edge.gate.authorise import authorise
-from edge.gate.rules import GateInput
+from edge.gate.rules import GateInput, Presence
 from edge.session.basket import total_of
-from edge.session.state import WAITING, SessionState, Stage
+from edge.session.state import MINOR, WAITING, SessionState, Stage
+from identity.policy import TransactionLimits
 from retention.records import payloads as p
 from retention.records.canonical import digest_of
 from retention.records.clock import to_text
 from retention.records.errors import ProofRejected
 from retention.records.fields import Frozen
+from retention.records.people import ProxyDeclared2
 from retention.records.receipts import basket_digest, check_authorisation
 from retention.records.signing import Signer
 from retention.terms.problems import Problem
@@ -37,12 +39,18 @@ class Ruling:
 
 @dataclass(frozen=True, slots=True)
 class GateTerms:
-    """What the gate works with: the node's key, its limits."""
+    """What sessions are judged by: the node's key, its limits, those of the policy in force."""
 
     signer: Signer
     public_key: bytes
     attempts: int
     valid_for: timedelta
+    transaction: TransactionLimits
+
+    def gate(self, state: SessionState, now: datetime, presence: Presence) -> GateInput:
+        """Return what the gate looks at."""
+        comparisons = self.transaction.comparisons
+        return GateInput(state, now, self.public_key, self.attempts, comparisons, presence)
 
 
 def refuse(code: str, detail: str = "", status: int = 409, **facts: object) -> Ruling:
@@ -94,28 +102,41 @@ def attach_prescription(state: SessionState, prescription: p.PrescriptionAttache
     return Ruling() if state.prescription == prescription else Ruling((prescription,))
 
 
-def declare_proxy(state: SessionState, form: p.ProxyDeclared) -> Ruling:
-    """Say that somebody else collects. The claim stays; the subject is now the purchaser."""
+def declare_proxy(state: SessionState, form: ProxyDeclared2) -> Ruling:
+    """Say that somebody else collects. The claim stays; the subject is now the purchaser. For a
+    child only a guardian who is of age, or of unknown age, does."""
     if (refusal := changeable(state)) is not None:
         return refusal
     if form.purchaser_ref == state.opened.claim.person_ref:
         return refuse("INVALID_REQUEST", "the purchaser is the patient", 422)
+    if state.patient_is_child and form.purchaser_age_band in MINOR:
+        return refuse("GUARDIAN_UNDER_AGE", status=422)
     return Ruling() if state.proxy == form else Ruling((form,))
+
+
+def needs_guardian(state: SessionState) -> Ruling | None:
+    """Return the refusal to verify a child in person, else None."""
+    alone = state.patient_is_child and state.proxy is None
+    return refuse("CHILD_NO_FACE") if alone else None
 
 
 # -- the gate -------------------------------------------------------------------------------------
 
 
-def ask_gate(state: SessionState, now: datetime, terms: GateTerms, authorisation: str) -> Ruling:
+def ask_gate(
+    state: SessionState, now: datetime, terms: GateTerms, authorisation: str, presence: Presence
+) -> Ruling:
     """Give a signed authorisation, or refuse with every reason. A live one is given again."""
     if (refusal := changeable(state)) is not None:
         return refusal
     live = state.live_authorisation
     if live is not None and to_text(now) < live.expires_at:
         return Ruling()
-    gate = GateInput(state, now, terms.public_key, terms.attempts)
     said = authorise(
-        gate, authorisation=authorisation, valid_for=terms.valid_for, signer=terms.signer
+        terms.gate(state, now, presence),
+        authorisation=authorisation,
+        valid_for=terms.valid_for,
+        signer=terms.signer,
     )
     if isinstance(said, p.SessionAuthorised):
         return Ruling((said,))

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from edge.session.state import SessionState
 from retention.records.canonical import digest_of
 from retention.records.clock import to_text
-from retention.records.payloads import DecisionReceipt, IdentityDecided
+from retention.records.people import AgeBand, DecisionReceipt2, IdentityDecided2
 from retention.records.receipts import sign_receipt
 from retention.records.signing import Signer
 
@@ -35,8 +35,8 @@ def attested(
     now: datetime,
     valid_for: timedelta,
     signer: Signer,
-) -> IdentityDecided:
-    """A pharmacist compared the document of the person at the counter: ACCEPT."""
+) -> IdentityDecided2:
+    """A pharmacist compared the document of the person at the counter: ACCEPT, for any amount."""
     made = _receipt(
         state,
         receipt=receipt,
@@ -59,8 +59,12 @@ def not_looked(
     now: datetime,
     valid_for: timedelta,
     signer: Signer,
-) -> IdentityDecided:
-    """No face was looked at, for this reason: REFER, so another way is taken."""
+    age_band: AgeBand | None = None,
+) -> IdentityDecided2:
+    """No face was looked at, for this reason: REFER, so another way is taken.
+
+    `age_band` is what was said of the person at the counter, where no document told it.
+    """
     made = _receipt(
         state,
         receipt=receipt,
@@ -69,6 +73,7 @@ def not_looked(
         reason=reason,
         now=now,
         valid_for=valid_for,
+        age_band=age_band,
     )
     return sign_receipt(made, signer)
 
@@ -84,15 +89,17 @@ def _receipt(
     valid_for: timedelta,
     attested_by: str | None = None,
     document_type: str | None = None,
-) -> DecisionReceipt:
+    age_band: AgeBand | None = None,
+) -> DecisionReceipt2:
     subject_ref, subject_role = state.subject
+    known_age, sex = state.subject_age_and_sex
     terms = {
         "policy": POLICY_NAME,
         "version": 1,
         "documents": list(DOCUMENT_TYPES),
         "receipt_ms": valid_for // timedelta(milliseconds=1),
     }
-    return DecisionReceipt.model_validate(
+    return DecisionReceipt2.model_validate(
         {
             "receipt": receipt,
             "session": state.session,
@@ -122,5 +129,18 @@ def _receipt(
             "started_at": to_text(now),
             "decided_at": to_text(now),
             "expires_at": to_text(now + valid_for),
+            "comparisons": state.comparisons,
+            "amount_limit": None,
+            "band": None,
+            "challenge": None,
+            "camera_identity": None,
+            "simulated": False,
+            "probe_digest": None,
+            "reference_standing": None,
+            "liveness_model": None,
+            "runtime": None,
+            "device": None,
+            "age_band": age_band or known_age,
+            "sex": sex,
         }
     )

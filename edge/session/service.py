@@ -13,13 +13,18 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from edge.config import EdgeConfig
+from edge.gate.rules import Presence
 from edge.session import commands, receipts
 from edge.session.commands import GateTerms, Outcome, Ruling
-from edge.session.state import SessionState, fold
+from edge.session.limits import LimitsInForce
+from edge.session.state import CHILD, SessionState, fold
+from edge.session.tries import why_no_face
 from retention.records import payloads as p
+from retention.records.fields import Frozen
+from retention.records.people import AgeBand, ProxyDeclared2, SessionOpened2, Sex
 from retention.records.receipts import claim_digest
 from retention.records.signing import Ed25519Signer
-from retention.store import log
+from retention.store import duty, face_locks, log
 from retention.store.database import NodeStore
 from retention.store.people import latest_reference
 from retention.store.sessions import insert_session, mark_closed, read_session, recent_sessions
@@ -36,17 +41,32 @@ class Caller:
     counter: str
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the node knows of the present subject: whether there is a reference to compare with,
+    and why no face of them is looked at now, as a reason code, or None."""
+
+    enrolled: bool
+    no_face: str | None
+
+
 class SessionService:
     """The sessions of one node, for its counters."""
 
     def __init__(self, store: NodeStore, signer: Ed25519Signer, config: EdgeConfig) -> None:
-        self.store, self._signer = store, signer
+        self.store, self._signer, self._config = store, signer, config
         self.receipt_for = timedelta(seconds=config.verification.receipt_seconds)
-        self.terms = GateTerms(
-            signer=signer,
-            public_key=signer.public_key,
-            attempts=config.verification.attempts,
-            valid_for=timedelta(seconds=config.session.authorisation_seconds),
+        self._limits = LimitsInForce(config, store.clock)
+
+    @property
+    def terms(self) -> GateTerms:
+        """Return what sessions are judged by now."""
+        return GateTerms(
+            signer=self._signer,
+            public_key=self._signer.public_key,
+            attempts=self._config.verification.attempts,
+            valid_for=timedelta(seconds=self._config.session.authorisation_seconds),
+            transaction=self._limits.now(),
         )
 
     # -- reading ----------------------------------------------------------------------------------
@@ -62,10 +82,17 @@ class SessionService:
             rows = recent_sessions(connection, caller.counter, LISTED)
             return [self._load(connection, row.id, caller.counter) for row in rows]
 
-    def has_reference(self, person_ref: str) -> bool:
-        """Say whether a face reference of this person may be compared now."""
+    def standing(self, state: SessionState) -> Standing:
+        """Return what the node knows of the present subject."""
+        person_ref, now = state.subject[0], self.store.clock.now()
         with self.store.read() as connection:
-            return latest_reference(connection, person_ref, self.store.clock.now()) is not None
+            reference = latest_reference(connection, person_ref, now)
+            return Standing(reference is not None, self._no_face(connection, state))
+
+    def presence(self) -> Presence:
+        """Return whether a pharmacist is there, as the gate would hear it now."""
+        with self.store.read() as connection:
+            return self._presence(connection)
 
     def state_of(self, session: str) -> SessionState:
         """Return a session's state for the node itself, whatever its counter."""
@@ -79,15 +106,19 @@ class SessionService:
 
     # -- steps ------------------------------------------------------------------------------------
 
-    def open(self, caller: Caller, operator: str, claim: p.Claim) -> SessionState:
+    def open(
+        self, caller: Caller, operator: str, claim: p.Claim, age_band: AgeBand, sex: Sex
+    ) -> SessionState:
         """Open a session for a claimed identity."""
         session = self.store.ids.new()
-        opened = p.SessionOpened(
+        opened = SessionOpened2(
             session=session,
             terminal=caller.terminal,
             operator=operator,
             claim=claim,
             claim_digest=claim_digest(claim),
+            age_band=age_band,
+            sex=sex,
         )
         with self.store.write() as connection:
             insert_session(connection, session, caller.counter, self.store.clock.now())
@@ -108,16 +139,18 @@ class SessionService:
             lambda state: commands.attach_prescription(state, prescription),
         )
 
-    def declare_proxy(self, caller: Caller, form: p.ProxyDeclared) -> SessionState:
+    def declare_proxy(self, caller: Caller, form: ProxyDeclared2) -> SessionState:
         return self.act(form.session, caller, lambda state: commands.declare_proxy(state, form))
 
     def attest(
         self, caller: Caller, session: str, pharmacist: str, document_type: str
     ) -> SessionState:
-        """Record a pharmacist's comparison of a document, once the credential was checked."""
+        """Record a pharmacist's comparison of a document, once the credential was checked. The face
+        method of whoever was attested is open again. A child is not verified in person."""
 
         def command(state: SessionState) -> Ruling:
-            if (refusal := commands.changeable(state)) is not None:
+            refusal = commands.changeable(state) or commands.needs_guardian(state)
+            if refusal is not None:
                 return refusal
             decided = receipts.attested(
                 state,
@@ -132,14 +165,30 @@ class SessionService:
 
         return self.act(session, caller, command)
 
-    def record_not_looked(self, caller: Caller, session: str, reason: str) -> SessionState:
+    def say_child(self, caller: Caller, session: str) -> SessionState:
+        """Record that the insured person, whose age no document told, is under 14: no face is
+        looked at. Raises Refusal when the document says another age."""
+        state = self.load(caller, session)
+        if state.opened_age not in ("unknown", "under_14"):
+            raise Refusal(Problem(409, "INVALID_REQUEST", "the document says another age"))
+        if state.proxy is not None:
+            raise Refusal(Problem(409, "INVALID_REQUEST", "somebody else collects already"))
+        return self.record_not_looked(caller, session, CHILD, "under_14")
+
+    def record_not_looked(
+        self, caller: Caller, session: str, reason: str, age_band: AgeBand | None = None
+    ) -> SessionState:
         """Record that no face was looked at, and why: REFER. The same again is no news."""
 
         def command(state: SessionState) -> Ruling:
             if (refusal := commands.changeable(state)) is not None:
                 return refusal
-            last = state.decision
-            if last is not None and last.receipt.reasons == (reason,) and reason in ONCE:
+            last = state.decision.receipt if state.decision else None
+            same = last is not None and (last.subject_ref, last.reasons) == (
+                state.subject[0],
+                (reason,),
+            )
+            if same and reason in ONCE:
                 return Ruling()
             decided = receipts.not_looked(
                 state,
@@ -148,6 +197,7 @@ class SessionService:
                 now=self.store.clock.now(),
                 valid_for=self.receipt_for,
                 signer=self._signer,
+                age_band=age_band,
             )
             return Ruling((decided,))
 
@@ -155,12 +205,13 @@ class SessionService:
 
     def authorise(self, caller: Caller, session: str) -> SessionState:
         """Ask the gate. Raises Refusal with every reason; the refusal is recorded."""
-        authorisation = self.store.ids.new()
-        return self.act(
-            session,
-            caller,
-            lambda state: commands.ask_gate(state, self.now(state), self.terms, authorisation),
-        )
+        authorisation, terms = self.store.ids.new(), self.terms
+
+        def command(state: SessionState, connection: sqlite3.Connection) -> Ruling:
+            presence = self._presence(connection)
+            return commands.ask_gate(state, self.now(state), terms, authorisation, presence)
+
+        return self._act(session, caller, command)
 
     def report(
         self,
@@ -189,17 +240,63 @@ class SessionService:
         self, session: str, caller: Caller | None, command: Callable[[SessionState], Ruling]
     ) -> SessionState:
         """Fold, decide and append in one transaction, then raise the ruling's problem if any."""
+        return self._act(session, caller, lambda state, _connection: command(state))
+
+    def _act(
+        self,
+        session: str,
+        caller: Caller | None,
+        command: Callable[[SessionState, sqlite3.Connection], Ruling],
+    ) -> SessionState:
         with self.store.write() as connection:
             state = self._load(connection, session, caller.counter if caller else None)
-            ruling = command(state)
+            ruling = command(state, connection)
             for payload in ruling.payloads:
                 log.append(self.store, connection, payload, counter=state.counter or None)
-                if isinstance(payload, p.SessionClosed):
-                    mark_closed(connection, session, self.store.clock.now())
+                self._follow(connection, state, payload)
             after = self._load(connection, session, None) if ruling.payloads else state
         if ruling.problem is not None:
             raise Refusal(ruling.problem)
         return after
+
+    def _follow(self, connection: sqlite3.Connection, state: SessionState, payload: Frozen) -> None:
+        """Do what a record brings with it, in its own transaction."""
+        if isinstance(payload, p.SessionClosed):
+            mark_closed(connection, state.session, self.store.clock.now())
+        elif isinstance(payload, p.IdentityDecided):
+            self._unlock(connection, state, payload.receipt)
+
+    def _unlock(
+        self, connection: sqlite3.Connection, state: SessionState, receipt: p.DecisionReceipt
+    ) -> None:
+        """Open the face method again to a person whom a pharmacist has attested."""
+        if receipt.outcome == "ACCEPT" and receipt.attested_by is not None:
+            face_locks.unlock(
+                self.store,
+                connection,
+                receipt.subject_ref,
+                receipt.attested_by,
+                receipt.receipt,
+                counter=state.counter or None,
+            )
+
+    def _no_face(self, connection: sqlite3.Connection, state: SessionState) -> str | None:
+        terms = self.terms
+        return why_no_face(
+            state,
+            self.store.clock.now(),
+            limits=terms.transaction,
+            attempts=terms.attempts,
+            locked=face_locks.is_locked(connection, state.subject[0]),
+        )
+
+    def _presence(self, connection: sqlite3.Connection) -> Presence:
+        """A pharmacist who is present anywhere in the pharmacy counts for all of its counters."""
+        limits = self._config.presence
+        if not limits.required:
+            return "not_required"
+        there = duty.present(connection, None, self.store.clock, limits)
+        return "present" if there else "absent"
 
     def _load(
         self, connection: sqlite3.Connection, session: str, counter: str | None
@@ -212,4 +309,4 @@ class SessionService:
 
 
 # A refusal to look that stays true however often it is asked is recorded once.
-ONCE = frozenset({"ATTEMPTS_EXHAUSTED"})
+ONCE = frozenset({"ATTEMPTS_EXHAUSTED", "FACE_LOCKED", CHILD})

@@ -17,6 +17,10 @@ from retention.records.clock import from_text
 from retention.records.envelope import Record
 from retention.records.errors import RecordsError
 from retention.records.fields import Frozen
+from retention.records.people import AgeBand, ProxyDeclared2, SessionOpened2, Sex
+
+CHILD = "CHILD_NO_FACE"
+MINOR: frozenset[AgeBand] = frozenset({"under_14", "14_17"})
 
 
 class Stage(StrEnum):
@@ -99,15 +103,76 @@ class SessionState:
         return self.decisions[-1] if self.decisions else None
 
     @property
-    def face_attempts(self) -> int:
-        """Return how often a face of the present subject was looked at."""
-        return sum(
-            1
+    def opened_age(self) -> AgeBand:
+        """Return the insured person's age as the document told it."""
+        return self.opened.age_band if isinstance(self.opened, SessionOpened2) else "unknown"
+
+    @property
+    def patient_age_and_sex(self) -> tuple[AgeBand, Sex]:
+        """Return the insured person's; unknown in a session of an earlier version. Whoever was
+        said to be a child at the counter is one."""
+        sex: Sex = self.opened.sex if isinstance(self.opened, SessionOpened2) else "unknown"
+        return "under_14" if self._said_child else self.opened_age, sex
+
+    @property
+    def subject_age_and_sex(self) -> tuple[AgeBand, Sex]:
+        """Return those of whoever is to be verified."""
+        if self.proxy is None:
+            return self.patient_age_and_sex
+        if isinstance(self.proxy, ProxyDeclared2):
+            return self.proxy.purchaser_age_band, self.proxy.purchaser_sex
+        return "unknown", "unknown"
+
+    @property
+    def patient_is_child(self) -> bool:
+        """Say whether a guardian has to come: the insured person is under 14."""
+        return self.patient_age_and_sex[0] == "under_14"
+
+    @property
+    def subject_is_child(self) -> bool:
+        """Say whether no face may be taken of whoever is to be verified."""
+        return self.subject_age_and_sex[0] == "under_14"
+
+    @property
+    def purchaser_is_minor(self) -> bool:
+        """Say whether whoever collects is known to be under 18."""
+        proxy = self.proxy
+        return isinstance(proxy, ProxyDeclared2) and proxy.purchaser_age_band in MINOR
+
+    @property
+    def needs_prescription(self) -> bool:
+        """Say whether a line of the basket is dispensed on prescription only."""
+        basket = self.basket
+        return basket is not None and any(line.prescription_required for line in basket.lines)
+
+    @property
+    def _said_child(self) -> bool:
+        patient = self.opened.claim.person_ref
+        return any(
+            decided.receipt.subject_ref == patient and CHILD in decided.receipt.reasons
+            for decided in self.decisions
+        )
+
+    @property
+    def looked(self) -> tuple[p.DecisionReceipt, ...]:
+        """Return the decisions for which a face of the present subject was looked at."""
+        return tuple(
+            decided.receipt
             for decided in self.decisions
             if decided.receipt.method == "face"
             and decided.receipt.subject_ref == self.subject[0]
             and decided.receipt.frames_seen > 0
         )
+
+    @property
+    def comparisons(self) -> int:
+        """Return how many looks at the present subject ended in a comparison."""
+        return sum(receipt.comparison_score is not None for receipt in self.looked)
+
+    @property
+    def face_attempts(self) -> int:
+        """Return how often a face of the present subject was looked at."""
+        return len(self.looked)
 
     @property
     def live_authorisation(self) -> p.Authorisation | None:

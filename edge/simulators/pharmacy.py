@@ -132,7 +132,7 @@ class PharmacyClient:
         body = {
             "certificate": person.certificate,
             "purpose": purpose,
-            "notice_version": "2026-01",
+            "notice_version": "2026-11",
             "method": "signed_on_screen",
             "operator": operator,
         }

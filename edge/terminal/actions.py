@@ -7,6 +7,9 @@ the number on a document is turned into it by whoever read it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from edge.platform.port import InsuredPerson
 from edge.session.basket import total_of
 from edge.session.commands import changeable
@@ -16,7 +19,6 @@ from edge.terminal import pharmacists
 from edge.terminal.models import (
     AttestationRequest,
     BasketRequest,
-    ConsentTerms,
     PrescriptionTerms,
     ProxyRequest,
     SessionRequest,
@@ -31,96 +33,27 @@ from edge.terminal.views import (
     authorisation_answer,
     decision_answer,
 )
-from edge.verifier.protocol import (
-    MAX_PICTURE_BYTES,
-    Enrol,
-    Enrolled,
-    EnrolmentRefused,
-    VerifierUnavailable,
-    VerifyFace,
-)
+from edge.verifier.protocol import VerifierUnavailable, VerifyFace
 from retention.records.clock import to_text
-from retention.records.payloads import (
-    BasketLine,
-    Claim,
-    ConsentGiven,
-    PrescriptionAttached,
-    ProxyDeclared,
-)
-from retention.store import people
+from retention.records.payloads import BasketLine, Claim, PrescriptionAttached
+from retention.records.people import ProxyDeclared2
 from retention.terms.problems import Problem, Refusal
 
-PURPOSE = "face_verification"
 LONGEST_TOTAL = len("999999999999.99")  # what a record's decimal field holds
-# Why the verifier may not enrol, apart from the picture.
-NOT_THE_PICTURE = {"NO_CONSENT": 409, "STORAGE_UNAVAILABLE": 503}
+
+# -- the session -----------------------------------------------------------------------------------
 
 
-# -- people ---------------------------------------------------------------------------------------
-
-
-def give_consent(
-    parts: Parts, caller: Caller, person_ref: str, terms: ConsentTerms
-) -> ConsentGiven:
-    """Record a separate consent."""
-    given = ConsentGiven(
-        consent=parts.store.ids.new(),
-        person_ref=person_ref,
-        purpose=terms.purpose,
-        notice_version=terms.notice_version,
-        method=terms.method,
-        operator=terms.operator,
-    )
-    with parts.store.write() as connection:
-        people.give_consent(parts.store, connection, given, counter=caller.counter)
-    return given
-
-
-def withdraw_consent(parts: Parts, caller: Caller, consent: str) -> tuple[str, ...]:
-    """Withdraw a consent and return the references that were erased. Raises Refusal."""
-    erased: tuple[str, ...] = ()
-    with parts.store.write() as connection:
-        found = people.read_consent(connection, consent)
-        if found is None:
-            raise Refusal(Problem(404, "CONSENT_UNKNOWN"))
-        if found.withdrawn_at is None:
-            erased = people.withdraw_consent(parts.store, connection, found, counter=caller.counter)
-    people.fold_wal(parts.store)
-    return erased
-
-
-def enrol(
-    parts: Parts, caller: Caller, person_ref: str, *, consent: str, source: str, picture: bytes
-) -> Enrolled:
-    """Make a reference of a picture. Raises Refusal: consent, picture, verifier."""
-    if len(picture) > MAX_PICTURE_BYTES:
-        raise Refusal(Problem(413, "TOO_LARGE", f"at most {MAX_PICTURE_BYTES} bytes of picture"))
-    with parts.store.read() as connection:
-        found = people.read_consent(connection, consent)
-    if found is None:
-        raise Refusal(Problem(404, "CONSENT_UNKNOWN"))
-    standing = found.withdrawn_at is None and found.purpose == PURPOSE
-    if not standing or found.person_ref != person_ref:
-        raise Refusal(Problem(409, "NO_CONSENT"))
-    request = Enrol(person_ref=person_ref, consent=found.id, counter=caller.counter, source=source)
+@contextmanager
+def looking(parts: Parts, caller: Caller) -> Iterator[None]:
+    """Have the counter's camera for oneself. Raises Refusal BUSY."""
+    camera = parts.camera_of(caller.counter)
+    if not camera.acquire(blocking=False):
+        raise Refusal(Problem(409, "BUSY"))
     try:
-        answer = parts.verifier.enrol(request, picture)
-    except VerifierUnavailable as exc:
-        raise Refusal(Problem(503, "VERIFIER_UNAVAILABLE")) from exc
-    if isinstance(answer, EnrolmentRefused):
-        raise Refusal(_not_enrolled(answer))
-    return answer
-
-
-def _not_enrolled(answer: EnrolmentRefused) -> Problem:
-    """Say that the picture is at fault only when it is."""
-    status = NOT_THE_PICTURE.get(answer.code)
-    if status is not None:
-        return Problem(status, answer.code)
-    return Problem(422, "IMAGE_REFUSED", answer.detail, {"reason": answer.code})
-
-
-# -- the session ----------------------------------------------------------------------------------
+        yield
+    finally:
+        camera.release()
 
 
 def open_session(parts: Parts, caller: Caller, body: SessionRequest) -> SessionState:
@@ -131,7 +64,8 @@ def open_session(parts: Parts, caller: Caller, body: SessionRequest) -> SessionS
         mdtrt_cert_type=body.claim.certificate.type,
         insuplc_admdvs=body.claim.insuplc_admdvs,
     )
-    return parts.service.open(caller, body.operator, claim)
+    age_band, sex = parts.age_and_sex_of(body.claim.certificate)
+    return parts.service.open(caller, body.operator, claim, age_band, sex)
 
 
 def attach_prescription(
@@ -175,7 +109,7 @@ def declare_proxy(parts: Parts, caller: Caller, session: str, body: ProxyRequest
     return parts.service.declare_proxy(caller, _form(parts, session, body))
 
 
-def _form(parts: Parts, session: str, body: ProxyRequest) -> ProxyDeclared:
+def _form(parts: Parts, session: str, body: ProxyRequest) -> ProxyDeclared2:
     missing = [
         name
         for name in ProxyRequest.model_fields
@@ -184,7 +118,8 @@ def _form(parts: Parts, session: str, body: ProxyRequest) -> ProxyDeclared:
     if missing or body.certificate is None:
         detail = ", ".join(missing)
         raise Refusal(Problem(422, "PROXY_FORM_INCOMPLETE", detail, {"missing": missing}))
-    return ProxyDeclared.model_validate(
+    age_band, sex = parts.age_and_sex_of(body.certificate)
+    return ProxyDeclared2.model_validate(
         {
             "session": session,
             "purchaser_ref": parts.ref_of(body.certificate),
@@ -194,6 +129,8 @@ def _form(parts: Parts, session: str, body: ProxyRequest) -> ProxyDeclared:
             "reason": body.reason,
             "patient_signature_sha256": body.patient_signature_sha256,
             "purchaser_signature_sha256": body.purchaser_signature_sha256,
+            "purchaser_age_band": age_band,
+            "purchaser_sex": sex,
         }
     )
 
@@ -203,13 +140,18 @@ def _form(parts: Parts, session: str, body: ProxyRequest) -> ProxyDeclared:
 
 def verify(parts: Parts, caller: Caller, session: str) -> SessionState:
     """Run one face attempt. Raises Refusal BUSY, VERIFIER_UNAVAILABLE, or of the session."""
+    state = look_up(parts, caller, session)
+    reason = parts.service.standing(state).no_face
+    if reason is not None:  # said without waiting for the camera
+        return decided(parts, parts.service.record_not_looked(caller, session, reason))
+    with looking(parts, caller):
+        return decided(parts, _attempt(parts, caller, session))
+
+
+def say_child(parts: Parts, caller: Caller, session: str) -> SessionState:
+    """Record that the insured person is under 14. Raises Refusal."""
     look_up(parts, caller, session)
-    if not parts.camera.acquire(blocking=False):
-        raise Refusal(Problem(409, "BUSY"))
-    try:
-        return _decided(parts, _attempt(parts, caller, session))
-    finally:
-        parts.camera.release()
+    return decided(parts, parts.service.say_child(caller, session))
 
 
 def attest(parts: Parts, caller: Caller, session: str, body: AttestationRequest) -> SessionState:
@@ -217,7 +159,7 @@ def attest(parts: Parts, caller: Caller, session: str, body: AttestationRequest)
     look_up(parts, caller, session)
     pharmacists.check(parts.store, body.pharmacist, body.secret.get_secret_value())
     state = parts.service.attest(caller, session, body.pharmacist, body.document_type)
-    return _decided(parts, state)
+    return decided(parts, state)
 
 
 def authorise(parts: Parts, caller: Caller, session: str) -> AuthorisationAnswer:
@@ -245,16 +187,18 @@ def look_up(parts: Parts, caller: Caller, session: str) -> SessionState:
 def decision_of(parts: Parts, state: SessionState) -> DecisionAnswer:
     """Return the decision in force, as it is shown."""
     return decision_answer(
-        state, parts.service.now(state), parts.service.terms, parts.enrolled(state)
+        state, parts.service.now(state), parts.service.terms, parts.standing(state)
     )
 
 
 def _attempt(parts: Parts, caller: Caller, session: str) -> SessionState:
     """Run one attempt, holding the camera. The verifier records what it decides."""
     state = look_up(parts, caller, session)
-    if state.face_attempts >= parts.service.terms.attempts:
-        return parts.service.record_not_looked(caller, session, "ATTEMPTS_EXHAUSTED")
+    reason = parts.service.standing(state).no_face
+    if reason is not None:  # another terminal was faster
+        return parts.service.record_not_looked(caller, session, reason)
     subject_ref, role = state.subject
+    age_band, sex = state.subject_age_and_sex
     request = VerifyFace.model_validate(
         {
             "session": session,
@@ -263,6 +207,10 @@ def _attempt(parts: Parts, caller: Caller, session: str) -> SessionState:
             "subject_ref": subject_ref,
             "subject_role": role,
             "attempt": state.face_attempts + 1,
+            "amount": state.basket.total if state.basket else None,
+            "comparisons": state.comparisons,
+            "age_band": age_band,
+            "sex": sex,
         }
     )
     try:
@@ -277,7 +225,7 @@ def _attempt(parts: Parts, caller: Caller, session: str) -> SessionState:
     return state
 
 
-def _decided(parts: Parts, state: SessionState) -> SessionState:
+def decided(parts: Parts, state: SessionState) -> SessionState:
     receipt = state.decisions[-1].receipt
     parts.metrics.decisions.labels(receipt.method, receipt.outcome).inc()
     return state

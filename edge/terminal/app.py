@@ -96,7 +96,7 @@ def _add_health(app: FastAPI, parts: Parts) -> None:
         # A verifier that is looking at somebody is busy, not gone.
         ready = {
             "store": _writable(parts.store),
-            "verifier": parts.camera.locked() or parts.verifier_answers(),
+            "verifier": parts.any_camera_in_use() or parts.verifier_answers(),
         }
         return JSONResponse(ready, 200 if all(ready.values()) else 503)
 

@@ -2,6 +2,7 @@
 
 One thread reads the local socket for everybody: however many browsers look, a picture comes once,
 and pictures are asked for only while at least one looks. Whoever is slow misses pictures.
+Counters with cameras of their own look at the same time, so everything is kept by session.
 What nobody refreshes any more is not shown: a verifier that died says nothing.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ POLL_MILLISECONDS = 100
 HIGH_WATER_MARK = 4
 MAX_MESSAGE_BYTES = 1024 * 1024
 FRESH_NS = 3_000_000_000
+KEPT_SESSIONS = 64  # what an ended attempt leaves behind goes with the oldest
 HEARD_NS = 6_000_000_000  # the verifier says at least once a second that it is there
 
 
@@ -43,9 +46,8 @@ class LiveView:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._state: LiveState | None = None
-        self._state_ns = 0
-        self._picture: Picture | None = None
+        self._states: OrderedDict[str, tuple[LiveState, int]] = OrderedDict()
+        self._pictures: dict[str, Picture] = {}
         self._number = 0
         self._watching = 0
         self._waiting: set[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = set()
@@ -85,18 +87,27 @@ class LiveView:
                     return
                 with self._lock:
                     self._heard_ns = now_ns
-                    if state.state != "idle":
-                        self._state, self._state_ns = state, now_ns
-                        if state.state == "ended":
-                            self._picture = None
+                    if state.state != "idle" and state.session is not None:
+                        self._keep(state.session, state, now_ns)
                         self._tell()
             case [topic, session, jpeg] if topic == PICTURE:
+                named = session.decode("ascii", "replace")
                 with self._lock:
-                    named = session.decode("ascii", "replace")
-                    self._picture = Picture(named, jpeg, self._number + 1)
-                    self._tell()
+                    if named in self._states:
+                        self._pictures[named] = Picture(named, jpeg, self._number + 1)
+                        self._tell()
             case _:
                 log.warning("live_message_unreadable", frames=len(frames))
+
+    def _keep(self, session: str, state: LiveState, now_ns: int) -> None:
+        """Keep the newest state of a session. The lock is held."""
+        self._states[session] = (state, now_ns)
+        self._states.move_to_end(session)
+        if state.state == "ended":
+            self._pictures.pop(session, None)
+        while len(self._states) > KEPT_SESSIONS:
+            oldest, _ = self._states.popitem(last=False)
+            self._pictures.pop(oldest, None)
 
     def close(self) -> None:
         """Let everybody who waits go: the process ends."""
@@ -123,15 +134,16 @@ class LiveView:
     def state_of(self, session: str) -> LiveState | None:
         """Return where the attempt of a session stands, None when none was seen lately."""
         with self._lock:
-            state, at_ns = self._state, self._state_ns
-        if state is None or state.session != session:
+            state, at_ns = self._states.get(session, (None, 0))
+        if state is None:
             return None
         return state if self._clock.monotonic_ns() - at_ns < FRESH_NS else None
 
     def picture_of(self, session: str, after: int) -> Picture | None:
         """Return the newest picture of a session's running attempt, if it is news."""
-        picture = self._picture
-        if picture is None or picture.session != session or picture.number <= after:
+        with self._lock:
+            picture = self._pictures.get(session)
+        if picture is None or picture.number <= after:
             return None
         return picture
 
@@ -146,7 +158,7 @@ class LiveView:
             with self._lock:
                 self._watching -= 1
                 if not self._watching:
-                    self._picture = None
+                    self._pictures.clear()
 
     async def news(self, after: int, timeout_seconds: float) -> int:
         """Wait for anything newer than number `after`; return the newest number."""

@@ -56,12 +56,14 @@ class PairingRequest(BaseModel):
 
 
 class ConsentTerms(BaseModel):
-    """What was agreed to, and how; of whom is said beside it."""
+    """What was agreed to, and how; of whom is said beside it. Of a notice that is not this node's
+    own (`GET /v1/notice`) the digest of the words that were shown is wanted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     purpose: Code
     notice_version: Code
+    notice_sha256: Digest | None = None
     method: Code
     operator: Code
 
@@ -71,13 +73,14 @@ class ConsentRequest(ConsentTerms):
         {
             "certificate": CERTIFICATE,
             "purpose": "face_verification",
-            "notice_version": "2026-01",
+            "notice_version": "2026-11",
             "method": "signed_on_screen",
             "operator": "op-7",
         }
     )
 
     certificate: Certificate
+    guardian: Certificate | None = None
 
 
 class ReferenceRequest(BaseModel):
@@ -93,7 +96,16 @@ class ReferenceRequest(BaseModel):
     consent: Id
     certificate: Certificate
     source: Code
+    portrait_at: Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)] | None = None
     picture_base64: Annotated[str, Field(min_length=4, max_length=MAX_PICTURE_TEXT, repr=False)]
+
+
+class CameraReferenceRequest(BaseModel):
+    """A reference of the session's subject, who stands at the counter's camera now."""
+
+    model_config = _like({"consent": UUID})
+
+    consent: Id
 
 
 class ClaimRequest(BaseModel):

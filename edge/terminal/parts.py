@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Annotated
 
 from fastapi import Request, Security
@@ -13,15 +14,17 @@ from prometheus_client import CollectorRegistry, Counter
 
 from edge.config import EdgeConfig
 from edge.room import RoomWatch
-from edge.session.service import Caller, SessionService
+from edge.session.service import Caller, SessionService, Standing
 from edge.session.settling import Settler
 from edge.session.state import SessionState
 from edge.terminal.cameras import CameraPictures
 from edge.terminal.live import LiveView
 from edge.terminal.models import Certificate
-from edge.terminal.people import person_ref
+from edge.terminal.people import age_and_sex, person_ref
 from edge.terminal.views import SessionView, session_view
 from edge.verifier.protocol import Verifier
+from retention.pages.formats import day_of
+from retention.records.people import AgeBand, Sex
 from retention.store.database import NodeStore
 
 
@@ -55,8 +58,8 @@ class Parts:
     settler: Settler | None
     config: EdgeConfig
     person_key: bytes = field(repr=False)
-    # One person at a time is looked at by one camera.
-    camera: threading.Lock = field(default_factory=threading.Lock)
+    # One person at a time is looked at by one camera; counters may share one.
+    cameras_in_use: Mapping[str, threading.Lock] = field(init=False)
     metrics: Metrics = field(default_factory=Metrics)
     # What the verifier shows of a running attempt; None where no verifier process publishes.
     live: LiveView | None = None
@@ -66,19 +69,34 @@ class Parts:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "room", RoomWatch(self.config, self.store))
+        locks = {camera.id: threading.Lock() for camera in self.config.cameras}
+        object.__setattr__(self, "cameras_in_use", locks)
 
     def ref_of(self, certificate: Certificate) -> str:
         """Return the person_ref of a document; its number goes no further."""
         return person_ref(self.person_key, certificate.type, certificate.number)
 
+    def age_and_sex_of(self, certificate: Certificate) -> tuple[AgeBand, Sex]:
+        """Return what a document's number says of its holder, as coarse as it may be kept."""
+        today = date.fromisoformat(day_of(self.store.clock.now()))
+        return age_and_sex(certificate.type, certificate.number, today)
+
+    def camera_of(self, counter: str) -> threading.Lock:
+        """Return the lock of the camera that films the person at a counter."""
+        return self.cameras_in_use[self.config.camera_of_counter(counter)]
+
+    def any_camera_in_use(self) -> bool:
+        """Say whether somebody is being looked at."""
+        return any(lock.locked() for lock in self.cameras_in_use.values())
+
     def view(self, state: SessionState) -> SessionView:
         """Return a session's view as of now."""
         now = self.service.now(state)
-        return session_view(state, now, self.service.terms, self.enrolled(state))
+        return session_view(state, now, self.service.terms, self.standing(state))
 
-    def enrolled(self, state: SessionState) -> bool:
-        """Say whether the present subject has a reference to compare with."""
-        return self.service.has_reference(state.subject[0])
+    def standing(self, state: SessionState) -> Standing:
+        """Return what the node knows of the present subject."""
+        return self.service.standing(state)
 
 
 _BEARER = HTTPBearer(auto_error=False, description="The token from pairing")

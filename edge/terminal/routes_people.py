@@ -9,12 +9,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 
 from edge.session.service import Caller
-from edge.terminal import actions, pairing
+from edge.terminal import consents, pairing
 from edge.terminal.models import ConsentRequest, PairingRequest, ReferenceRequest
+from edge.terminal.pages import notice
 from edge.terminal.parts import Parts, calling
 from edge.terminal.problems import ANYWHERE, responses
 from edge.terminal.views import (
     ConsentAnswer,
+    NoticeAnswer,
+    NoticePoint,
     PairingAnswer,
     ReferenceAnswer,
     WithdrawalAnswer,
@@ -41,6 +44,20 @@ def people_router(parts: Parts) -> APIRouter:
         paired = pairing.pair(store, body.code, body.name)
         return PairingAnswer(terminal=paired.terminal, counter=paired.counter, token=paired.token)
 
+    @router.get(
+        "/notice",
+        tags=["people"],
+        summary="人脸核验告知书 / The notice to show before a consent",
+        responses=responses(),
+    )
+    def read_notice(_caller: Annotated[Caller, Depends(calling)]) -> NoticeAnswer:
+        days = parts.config.verification.reference_days
+        shown = (
+            NoticePoint(title=p.zh, title_en=p.en, text=p.says_zh, text_en=p.says_en)
+            for p in notice.points(days)
+        )
+        return NoticeAnswer(version=notice.VERSION, sha256=notice.sha256(days), points=tuple(shown))
+
     @router.post(
         "/consents",
         status_code=201,
@@ -51,7 +68,14 @@ def people_router(parts: Parts) -> APIRouter:
     def give_consent(
         body: ConsentRequest, caller: Annotated[Caller, Depends(calling)]
     ) -> ConsentAnswer:
-        given = actions.give_consent(parts, caller, parts.ref_of(body.certificate), body)
+        given = consents.give_consent(
+            parts,
+            caller,
+            parts.ref_of(body.certificate),
+            body,
+            age=parts.age_and_sex_of(body.certificate)[0],
+            guardian_ref=None if body.guardian is None else parts.ref_of(body.guardian),
+        )
         return ConsentAnswer(consent=given.consent, person_ref=given.person_ref)
 
     @router.delete(
@@ -61,7 +85,7 @@ def people_router(parts: Parts) -> APIRouter:
         responses=responses("CONSENT_UNKNOWN"),
     )
     def withdraw(consent: Id, caller: Annotated[Caller, Depends(calling)]) -> WithdrawalAnswer:
-        erased = actions.withdraw_consent(parts, caller, consent)
+        erased = consents.withdraw_consent(parts, caller, consent)
         return WithdrawalAnswer(consent=consent, references_erased=erased)
 
     @router.post(
@@ -70,19 +94,22 @@ def people_router(parts: Parts) -> APIRouter:
         tags=["people"],
         summary="采集比对照片 / Enrol a reference picture",
         responses=responses(
-            "CONSENT_UNKNOWN", "NO_CONSENT", "IMAGE_REFUSED", "VERIFIER_UNAVAILABLE"
+            "CONSENT_UNKNOWN", "NO_CONSENT", "CHILD_NO_FACE", "IMAGE_REFUSED",
+            "VERIFIER_UNAVAILABLE",
         ),
-    )
+    )  # fmt: skip
     def enrol(
         body: ReferenceRequest, caller: Annotated[Caller, Depends(calling)]
     ) -> ReferenceAnswer:
-        answer = actions.enrol(
+        answer = consents.enrol(
             parts,
             caller,
             parts.ref_of(body.certificate),
             consent=body.consent,
             source=body.source,
             picture=_picture(body.picture_base64),
+            age=parts.age_and_sex_of(body.certificate)[0],
+            portrait_at=body.portrait_at,
         )
         return ReferenceAnswer(reference=answer.reference, expires_at=answer.expires_at)
 

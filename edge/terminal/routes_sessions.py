@@ -70,7 +70,7 @@ def sessions_router(parts: Parts) -> APIRouter:
     @router.post(
         "/{session}/proxy",
         summary="代购(领)情况登记表 / The proxy form; complete, or refused with what is missing",
-        responses=responses(*STEP, "PROXY_FORM_INCOMPLETE"),
+        responses=responses(*STEP, "PROXY_FORM_INCOMPLETE", "GUARDIAN_UNDER_AGE"),
     )
     def declare_proxy(
         session: Id, body: ProxyRequest, caller: Annotated[Caller, Depends(calling)]

@@ -10,9 +10,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from edge.gate.rules import GateInput, evaluate, refusals
+from edge.gate.rules import evaluate, refusals
 from edge.session.commands import GateTerms
+from edge.session.service import Standing
 from edge.session.state import WAITING, SessionState, Stage
+from edge.session.tries import OFFERED_AFTER, failed_tries
 from edge.terminal.models import DIGEST, UUID
 from retention.records.clock import from_text
 from retention.records.payloads import (
@@ -24,12 +26,18 @@ from retention.records.payloads import (
     ProxyDeclared,
     SignatureBlock,
 )
+from retention.records.people import (
+    AgeBand,
+    IdentityDecided2,
+    ProxyDeclared2,
+)
 from retention.terms.reasons import BY_CODE
 
 NextStep = Literal[
     "enrol_or_attest",
     "verify",
     "attest",
+    "guardian",
     "basket",
     "prescription",
     "authorise",
@@ -74,6 +82,32 @@ class ConsentAnswer(BaseModel):
     person_ref: str
 
 
+class NoticePoint(BaseModel):
+    model_config = _like(
+        {
+            "title": "用途",
+            "title_en": "Purpose",
+            "text": "核对本人",
+            "text_en": "To check who it is",
+        }
+    )
+
+    title: str
+    title_en: str
+    text: str
+    text_en: str
+
+
+class NoticeAnswer(BaseModel):
+    """What is to be shown before a consent to face verification is asked for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: str
+    sha256: str
+    points: tuple[NoticePoint, ...]
+
+
 class WithdrawalAnswer(BaseModel):
     model_config = _like({"consent": UUID, "references_erased": [UUID]})
 
@@ -107,7 +141,7 @@ class DecisionAnswer(BaseModel):
     reasons: tuple[ReasonText, ...]
     attempts_left: int
     next_step: NextStep
-    decided: IdentityDecided
+    decided: IdentityDecided2 | IdentityDecided
 
 
 class AuthorisationAnswer(BaseModel):
@@ -149,11 +183,14 @@ class SessionView(BaseModel):
     closed_at: str | None
     claim: Claim
     subject_role: Literal["patient", "proxy"]
+    age_band: AgeBand
+    child: bool
     attempts_left: int
+    no_face: ReasonText | None
     decision: DecisionAnswer | None
     prescription: PrescriptionAttached | None
     basket: BasketSet | None
-    proxy: ProxyDeclared | None
+    proxy: ProxyDeclared2 | ProxyDeclared | None
     authorisation: AuthorisationAnswer | None
     authorisation_void: ReasonText | None
     settlement: SettlementView
@@ -172,7 +209,7 @@ def reason_text(code: str) -> ReasonText:
     )
 
 
-def next_step(state: SessionState, now: datetime, terms: GateTerms, enrolled: bool) -> NextStep:
+def next_step(state: SessionState, now: datetime, terms: GateTerms, standing: Standing) -> NextStep:
     """Return what the counter should do next. Advice for a page; the gate decides for itself."""
     if state.closed is not None:
         return "closed"
@@ -184,26 +221,31 @@ def next_step(state: SessionState, now: datetime, terms: GateTerms, enrolled: bo
     if live is not None and now < from_text(live.expires_at):
         return "settle"
     if not state.accepted(now):
-        return _identity_step(state, terms, enrolled)
+        return _identity_step(state, standing)
     if state.basket is None:
         return "basket"
-    gate = GateInput(state, now, terms.public_key, terms.attempts)
-    prescription = any(r.startswith("PRESCRIPTION_") for r in refusals(evaluate(gate)))
+    refused = refusals(evaluate(terms.gate(state, now, "not_required")))
+    if "AMOUNT_TOO_HIGH" in refused:
+        return _identity_step(state, standing)
+    prescription = any(reason.startswith("PRESCRIPTION_") for reason in refused)
     return "prescription" if prescription else "authorise"
 
 
-def _identity_step(state: SessionState, terms: GateTerms, enrolled: bool) -> NextStep:
+def _identity_step(state: SessionState, standing: Standing) -> NextStep:
+    """Another way is offered by itself when no face may be looked at, when the machine referred,
+    and after two tries that led to nothing."""
+    if state.patient_is_child and state.proxy is None:
+        return "guardian"
     last = state.decision.receipt if state.decision else None
     of_subject = last is not None and last.subject_ref == state.subject[0]
-    if state.face_attempts >= terms.attempts:
+    referred = of_subject and last is not None and last.outcome == "REFER"
+    if standing.no_face is not None or referred or failed_tries(state) >= OFFERED_AFTER:
         return "attest"
-    if of_subject and last is not None and last.outcome == "REFER":
-        return "attest"
-    return "verify" if enrolled else "enrol_or_attest"
+    return "verify" if standing.enrolled else "enrol_or_attest"
 
 
 def session_view(
-    state: SessionState, now: datetime, terms: GateTerms, enrolled: bool
+    state: SessionState, now: datetime, terms: GateTerms, standing: Standing
 ) -> SessionView:
     """Return the whole session as it stands."""
     void = state.void if state.authorised is not None else None
@@ -213,13 +255,16 @@ def session_view(
         operator=state.opened.operator,
         state="open" if state.closed is None else "closed",
         outcome=state.closed.outcome if state.closed else None,
-        next_step=next_step(state, now, terms, enrolled),
+        next_step=next_step(state, now, terms, standing),
         opened_at=state.opened_at,
         closed_at=state.closed.closed_at if state.closed else None,
         claim=state.opened.claim,
         subject_role="proxy" if state.proxy else "patient",
-        attempts_left=attempts_left(state, terms),
-        decision=decision_answer(state, now, terms, enrolled) if state.decisions else None,
+        age_band=state.patient_age_and_sex[0],
+        child=state.patient_is_child,
+        attempts_left=attempts_left(state, terms, standing),
+        no_face=reason_text(standing.no_face) if standing.no_face else None,
+        decision=decision_answer(state, now, terms, standing) if state.decisions else None,
         prescription=state.prescription,
         basket=state.basket,
         proxy=state.proxy,
@@ -233,20 +278,21 @@ def session_view(
     )
 
 
-def attempts_left(state: SessionState, terms: GateTerms) -> int:
-    return max(0, terms.attempts - state.face_attempts)
+def attempts_left(state: SessionState, terms: GateTerms, standing: Standing) -> int:
+    """Return how often the face may still be looked at; 0 also while it may not be just now."""
+    return 0 if standing.no_face else max(0, terms.attempts - state.face_attempts)
 
 
 def decision_answer(
-    state: SessionState, now: datetime, terms: GateTerms, enrolled: bool
+    state: SessionState, now: datetime, terms: GateTerms, standing: Standing
 ) -> DecisionAnswer:
     """Return the decision in force."""
     decided = state.decisions[-1]
     return DecisionAnswer(
         outcome=decided.receipt.outcome,
         reasons=tuple(reason_text(code) for code in decided.receipt.reasons),
-        attempts_left=attempts_left(state, terms),
-        next_step=next_step(state, now, terms, enrolled),
+        attempts_left=attempts_left(state, terms, standing),
+        next_step=next_step(state, now, terms, standing),
         decided=decided,
     )
 

@@ -82,6 +82,8 @@ REASONS: tuple[Reason, ...] = (
            "请药师核对证件", "A pharmacist compares the document"),
     Reason("CHILD_NO_FACE", "不满14岁不采集人脸", "No face is taken of a child under 14",
            "请监护人登记代购并核验", "The guardian registers and is verified"),
+    Reason("GUARDIAN_UNDER_AGE", "监护人未满18岁", "The guardian is under 18",
+           "请由年满18岁的监护人办理", "A guardian of 18 or more registers"),
     Reason("REFERENCE_STALE", "比对照片较旧", "The reference is old or poor",
            "方便时请重新采集照片", "Enrol a new picture when convenient"),
     Reason("AMOUNT_TOO_HIGH", "金额较大，需更强的核验",

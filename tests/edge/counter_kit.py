@@ -18,7 +18,8 @@ from edge.verifier.protocol import (
     VerifyFace,
 )
 from retention.records.clock import to_text
-from retention.records.payloads import DecisionReceipt, IdentityDecided
+from retention.records.payloads import IdentityDecided
+from retention.records.people import DecisionReceipt2
 from retention.records.receipts import sign_receipt
 from retention.records.signing import Signer
 from retention.store import log
@@ -27,6 +28,8 @@ from retention.store.people import Reference, insert_reference
 
 Outcome = Literal["ACCEPT", "RETRY", "REFER"]
 NOTHING = "0" * 64
+COMPARED = frozenset({"MATCH", "MISMATCH", "INCONCLUSIVE"})
+"""Reasons of attempts that ended in a comparison."""
 
 
 def config_for(data: Path, **changes: Any) -> EdgeConfig:
@@ -35,6 +38,8 @@ def config_for(data: Path, **changes: Any) -> EdgeConfig:
         "node": {"agency": "430100", "pharmacy": "P43010000001", "node": "node-a", "data": data},
         "cameras": [{"id": "till", "scene_role": "purchase", "url": "rtsp://127.0.0.1:1/stream"}],
         "verification": {"camera": "till"},
+        # Tests of the pharmacist's presence ask for it.
+        "presence": {"required": False},
     }
     return EdgeConfig.model_validate(tables | changes)
 
@@ -47,9 +52,12 @@ def receipt_for(
     reason: str,
     now: datetime,
     frames_seen: int = 10,
-) -> DecisionReceipt:
+    amount_limit: str | None = None,
+    standing: Literal["current", "stale"] = "current",
+) -> DecisionReceipt2:
     """Return the receipt that a verifier would make."""
-    return DecisionReceipt(
+    compared = reason in COMPARED
+    return DecisionReceipt2(
         receipt=receipt,
         session=request.session,
         claim_digest=request.claim_digest,
@@ -69,8 +77,8 @@ def receipt_for(
         calibration_digest=NOTHING,
         false_match_rate_target="0.00001",
         threshold="0.4",
-        comparison_score="0.7",
-        neg_log10_fmr="6",
+        comparison_score="0.7" if compared else None,
+        neg_log10_fmr="6" if compared else None,
         frames_seen=frames_seen,
         frames_used=frames_seen // 2,
         quality=(),
@@ -78,6 +86,19 @@ def receipt_for(
         started_at=to_text(now),
         decided_at=to_text(now),
         expires_at=to_text(now + timedelta(minutes=10)),
+        comparisons=request.comparisons + compared,
+        amount_limit=amount_limit,
+        band="accept" if outcome == "ACCEPT" else None,
+        challenge=None,
+        camera_identity="film",
+        simulated=True,
+        probe_digest=None,
+        reference_standing=standing,
+        liveness_model=None,
+        runtime="fake",
+        device=None,
+        age_band=request.age_band,
+        sex=request.sex,
     )
 
 
@@ -90,6 +111,8 @@ class FakeVerifier:
     outcome: Outcome = "ACCEPT"
     reason: str = "MATCH"
     frames_seen: int = 10
+    amount_limit: str | None = None
+    standing: Literal["current", "stale"] = "current"
     available: bool = True
     recording: bool = True
     refusal: EnrolmentRefused | None = None
@@ -111,6 +134,8 @@ class FakeVerifier:
             reason=self.reason,
             now=self.store.clock.now(),
             frames_seen=self.frames_seen,
+            amount_limit=self.amount_limit,
+            standing=self.standing,
         )
         decided = sign_receipt(made, self.signer)
         if self.recording:

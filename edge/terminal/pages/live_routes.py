@@ -55,12 +55,12 @@ def live_router(parts: Parts) -> APIRouter:
 
     @router.get("/sessions/{session}/guidance")
     def guidance(session: Id, request: Request, kit: Annotated[PageKit, Depends(_kit)]) -> Response:
-        _own(parts, request, session)
+        counter = _own(parts, request, session)
         state = None if parts.live is None else parts.live.state_of(session)
         return kit.page(
             request,
             "guidance.html",
-            phase=phase_of(parts, state),
+            phase=phase_of(parts, counter, state),
             live=state,
             attempts=parts.config.verification.attempts,
         )
@@ -82,14 +82,14 @@ def live_router(parts: Parts) -> APIRouter:
 
 
 def phase_of(
-    parts: Parts, state: LiveState | None
+    parts: Parts, counter: str, state: LiveState | None
 ) -> Literal["looking", "off", "idle", "opening", "deciding"]:
     """Return where an attempt stands, by what the verifier last said of it."""
     if state is not None and state.state == "looking":
         return "looking"
     if parts.live is not None and not parts.live.verifier_heard:
         return "off"
-    if not parts.camera.locked():
+    if not parts.camera_of(counter).locked():
         return "idle"
     return "opening" if state is None else "deciding"
 
@@ -143,13 +143,14 @@ def _part(jpeg: bytes) -> bytes:
     return head.encode() + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
 
 
-def _own(parts: Parts, request: Request, session: str) -> None:
-    """Raises Refusal unless the session is of the counter that asks."""
+def _own(parts: Parts, request: Request, session: str) -> str:
+    """Return the counter that asks. Raises Refusal unless the session is its own."""
     caller = _caller(request)
     with parts.store.read() as connection:
         row = read_session(connection, session)
     if row is None or row.counter != caller.counter:
         raise Refusal(Problem(404, "SESSION_UNKNOWN"))
+    return caller.counter
 
 
 def _caller(request: Request) -> Caller:

@@ -10,12 +10,15 @@ from edge.terminal.views import NextStep, SessionView
 Key = Literal["claim", "identity", "prescription", "basket", "settlement"]
 Mark = Literal["done", "now", "later", "skipped"]
 Way = Literal["consent", "upload", "face", "document", "proxy", "self", "end", "none"]
+# A new picture, with a new consent, for a reference that is old or not there yet.
+RENEW = "renew"
 
 ORDER: tuple[Key, ...] = ("claim", "identity", "prescription", "basket", "settlement")
 STEP_OF: dict[NextStep, Key] = {
     "enrol_or_attest": "identity",
     "verify": "identity",
     "attest": "identity",
+    "guardian": "identity",
     "basket": "basket",
     "prescription": "prescription",
     "authorise": "settlement",
@@ -24,8 +27,17 @@ STEP_OF: dict[NextStep, Key] = {
     "close": "settlement",
 }
 CHANGEABLE = frozenset({"basket", "prescription", "identity"})
-# Signs of a copied face are not told to whoever shows it.
-NEUTRAL = frozenset({"STATIC_INPUT", "PLANAR_MOTION"})
+# Signs of a copied face are not told to whoever shows it, nor to whoever stands beside them.
+NEUTRAL = frozenset(
+    {
+        "STATIC_INPUT",
+        "PLANAR_MOTION",
+        "REPLAYED_FRAMES",
+        "PASSIVE_SPOOF",
+        "VIRTUAL_CAMERA",
+        "LIVENESS_NOT_ASSESSED",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +79,25 @@ def _mark(view: SessionView, key: Key, due: Key | None) -> Mark:
 
 
 def way_of(view: SessionView, wanted: str | None, enrolled: bool, consented: bool) -> Way:
-    """Return which panel the identity step shows: the one that was chosen, or the next one."""
-    by_face: Way = "face" if enrolled else ("upload" if consented else "consent")
+    """Return which panel the identity step shows: the one that was chosen, or the next one.
+
+    `consented` is to the notice as it is now. Of a child nothing but the guardian's form is shown.
+    """
+    by_face: Way = "consent" if not consented else ("face" if enrolled else "upload")
+    if wanted in ("self", "end"):
+        return "self" if wanted == "self" else "end"
+    if view.next_step == "guardian":
+        return "proxy"
+    face = view.no_face is None
     match wanted:
-        case "document" | "proxy" | "self" | "end":
+        case "document" | "proxy":
             return wanted
         case "face":
-            return by_face if view.attempts_left > 0 else "document"
+            return by_face if face else "document"
+        case "renew" if face:
+            return "consent"
+        case "upload" if face:
+            return "upload" if consented else "consent"
     if view.next_step == "attest":
         return "document"
     return by_face if STEP_OF.get(view.next_step) == "identity" else "none"

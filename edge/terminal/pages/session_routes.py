@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -15,7 +16,7 @@ from starlette.responses import Response
 
 from edge.session.service import Caller
 from edge.session.state import SessionState
-from edge.terminal import actions
+from edge.terminal import actions, consents
 from edge.terminal.models import (
     AttestationRequest,
     BasketRequest,
@@ -27,14 +28,17 @@ from edge.terminal.models import (
 from edge.terminal.pages import notice
 from edge.terminal.pages.forms import Posted, at_fault, error_of, read
 from edge.terminal.pages.once import Once
-from edge.terminal.pages.path import NEUTRAL, path_of, way_of
+from edge.terminal.pages.path import NEUTRAL, RENEW, path_of, way_of
 from edge.terminal.pages.wiring import Form, Here, bar, go_on, session_path
 from edge.terminal.parts import Parts
+from edge.terminal.views import SessionView
 from edge.verifier.protocol import MAX_PICTURE_BYTES
 from retention.pages.formats import SHANGHAI
 from retention.pages.kit import PageKit
 from retention.records.clock import from_text
 from retention.records.fields import Id
+from retention.records.payloads import DecisionReceipt
+from retention.records.people import DecisionReceipt2
 from retention.store import people
 from retention.terms.problems import Problem, Refusal
 
@@ -61,17 +65,21 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     def consent(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
         terms = ConsentTerms(
-            purpose=actions.PURPOSE,
+            purpose=consents.PURPOSE,
             notice_version=notice.VERSION,
+            notice_sha256=notice.sha256(parts.config.verification.reference_days),
             method=notice.METHOD,
             operator=state.opened.operator,
         )
         if form.text("notice") != notice.VERSION:
             raise Refusal(Problem(409, "INVALID_REQUEST", "another version of the notice"))
+        if state.subject_is_child:
+            raise Refusal(Problem(409, "CHILD_NO_FACE"))
+        renewing = {"way": "upload"} if form.text(RENEW) else {}
 
         def deed() -> str:
-            actions.give_consent(parts, caller, state.subject[0], terms)
-            return session_path(session)
+            consents.give_consent(parts, caller, state.subject[0], terms)
+            return session_path(session, **renewing)
 
         return go_on(request, once.do(caller.terminal, form.press(), deed))
 
@@ -88,14 +96,36 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             raise Refusal(Problem(413, "TOO_LARGE", "", {"limit": MAX_PICTURE_BYTES}))
 
         def deed() -> str:
-            actions.enrol(
+            consents.enrol(
                 parts,
                 caller,
                 state.subject[0],
                 consent=given,
                 source="card_picture_upload",
                 picture=picture,
+                age=state.subject_age_and_sex[0],
             )
+            return session_path(session)
+
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
+
+    @router.post("/camera-reference")
+    def camera_reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
+        state = actions.look_up(parts, caller, session)
+        given = _standing_consent(parts, state)
+        if given is None:
+            raise Refusal(Problem(409, "NO_CONSENT"))
+
+        def deed() -> str:
+            consents.enrol_from_camera(parts, caller, session, given)
+            return session_path(session)
+
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
+
+    @router.post("/child")
+    def child(request: Request, session: Id, caller: Here, form: Form) -> Response:
+        def deed() -> str:
+            actions.say_child(parts, caller, session)
             return session_path(session)
 
         return go_on(request, once.do(caller.terminal, form.press(), deed))
@@ -153,13 +183,16 @@ def page_values(
 ) -> dict[str, Any]:
     """Return what the session's page shows."""
     view = parts.view(state)
-    enrolled = parts.enrolled(state)
-    consented = _standing_consent(parts, state) is not None
+    enrolled = parts.standing(state).enrolled
+    agreed = _agreed_to(parts, state)
+    consented = agreed == notice.VERSION
     chosen = way_of(view, way, enrolled, consented) if view.state == "open" else "none"
     leaving = chosen in ("self", "end")
     if step is None or way is not None:
         step = None if chosen == "none" or leaving else "identity"
     last = view.decision
+    receipt = None if last is None else last.decided.receipt
+    open_face = view.state == "open" and view.no_face is None
     return {
         "view": view,
         "path": path_of(view, step),
@@ -167,8 +200,17 @@ def page_values(
         "leaving": leaving,
         "enrolled": enrolled,
         "attempts": parts.service.terms.attempts,
+        "renewing": way == RENEW,
+        "notice_changed": agreed is not None and not consented,
         "last_reasons": [r.code for r in last.reasons if r.code not in NEUTRAL] if last else [],
-        "of_subject": last is not None and last.decided.receipt.subject_ref == state.subject[0],
+        "of_subject": receipt is not None and receipt.subject_ref == state.subject[0],
+        "attested": consents.attested_in_person(parts, state),
+        "stale": open_face
+        and isinstance(receipt, DecisionReceipt2)
+        and receipt.reference_standing == "stale",
+        "amount_too_high": _amount_too_high(view, receipt),
+        "absent": state.needs_prescription and parts.service.presence() == "absent",
+        "may_be_child": state.opened_age == "unknown" and state.proxy is None and not view.child,
         "mode": parts.config.settlement.mode,
         "notice_version": notice.VERSION,
         "notice": notice.points(parts.config.verification.reference_days),
@@ -176,9 +218,24 @@ def page_values(
     }
 
 
+def _amount_too_high(view: SessionView, receipt: DecisionReceipt | None) -> bool:
+    """Say whether an accepted identity is not enough for this basket."""
+    limit = receipt.amount_limit if isinstance(receipt, DecisionReceipt2) else None
+    if receipt is None or limit is None or view.basket is None or receipt.outcome != "ACCEPT":
+        return False
+    return Decimal(view.basket.total) > Decimal(limit)
+
+
+def _agreed_to(parts: Parts, state: SessionState) -> str | None:
+    """Return the version of the notice that the present subject last agreed to."""
+    with parts.store.read() as connection:
+        found = people.standing_consent(connection, state.subject[0], consents.PURPOSE)
+    return None if found is None else found.notice_version
+
+
 def _standing_consent(parts: Parts, state: SessionState) -> str | None:
     with parts.store.read() as connection:
-        found = people.standing_consent(connection, state.subject[0], actions.PURPOSE)
+        found = people.standing_consent(connection, state.subject[0], consents.PURPOSE)
     return None if found is None else found.id
 
 

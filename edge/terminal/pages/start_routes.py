@@ -113,7 +113,7 @@ def _standing(parts: Parts, state: SessionState) -> str:
     """Return where an open session stands, as its next step; the outcome of a closed one."""
     if state.closed is not None:
         return state.closed.outcome
-    return next_step(state, parts.service.now(state), parts.service.terms, parts.enrolled(state))
+    return next_step(state, parts.service.now(state), parts.service.terms, parts.standing(state))
 
 
 def _keep(request: Request, answer: Response, name: str, value: str) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from edge.gate.authorise import authorise
-from edge.gate.rules import RULES, GateInput, evaluate, refusals
+from edge.gate.rules import RULES, GateInput, Presence, evaluate, refusals
 from edge.session import commands
 from edge.session.state import SessionState, advance
 from edge.verifier.protocol import VerifyFace
 from retention.records import payloads as p
 from retention.records.clock import ManualClock, from_text, to_text
 from retention.records.ids import SeededIds
+from retention.records.people import AgeBand, ProxyDeclared2, SessionOpened2
 from retention.records.receipts import claim_digest, sign_receipt
 from retention.records.signing import Context, Ed25519Signer, verify_signature
 from retention.terms.reasons import BY_CODE
@@ -71,15 +72,40 @@ def decided(
     return sign_receipt(made.model_copy(update=changes), signer)
 
 
+def form_of(state: SessionState, age: AgeBand = "40_59") -> ProxyDeclared2:
+    return ProxyDeclared2(
+        session=state.session,
+        purchaser_ref="b" * 64,
+        purchaser_display_name="张*",
+        purchaser_cert_type="02",
+        relation="daughter",
+        reason="bed",
+        patient_signature_sha256="d" * 64,
+        purchaser_signature_sha256="d" * 64,
+        purchaser_age_band=age,
+        purchaser_sex="female",
+    )
+
+
+def of_age(state: SessionState, age: AgeBand) -> SessionState:
+    """Return the session as if it had been opened for somebody of that age."""
+    opened = SessionOpened2(**dict(state.opened), age_band=age, sex="unknown")
+    return replace(state, opened=opened)
+
+
 def with_basket(state: SessionState, *lines: p.BasketLine) -> SessionState:
     (basket,) = commands.set_basket(state, lines or (line(),)).payloads
     return advance(state, basket)
 
 
 def reasons(
-    state: SessionState, signer: Ed25519Signer, clock: ManualClock, attempts: int = 3
+    state: SessionState,
+    signer: Ed25519Signer,
+    clock: ManualClock,
+    attempts: int = 3,
+    presence: Presence = "present",
 ) -> tuple[str, ...]:
-    gate = GateInput(state, clock.now(), signer.public_key, attempts)
+    gate = GateInput(state, clock.now(), signer.public_key, attempts, 2, presence)
     return refusals(evaluate(gate))
 
 
@@ -101,7 +127,7 @@ def test_everything_in_order_gives_a_signed_authorisation_that_ends_with_the_rec
 ) -> None:
     accepted = with_basket(advance(session, decided(session, signer, clock)))
     clock.advance(timedelta(minutes=4))
-    gate = GateInput(accepted, clock.now(), signer.public_key, 3)
+    gate = GateInput(accepted, clock.now(), signer.public_key, 3, 2, "present")
 
     said = authorise(
         gate, authorisation=SeededIds(9).new(), valid_for=timedelta(minutes=10), signer=signer
@@ -171,16 +197,7 @@ def test_for_a_proxy_the_purchaser_is_who_was_verified(
     session: SessionState, signer: Ed25519Signer, clock: ManualClock
 ) -> None:
     patient = advance(session, decided(session, signer, clock))
-    form = p.ProxyDeclared(
-        session=session.session,
-        purchaser_ref="b" * 64,
-        purchaser_display_name="张*",
-        purchaser_cert_type="02",
-        relation="daughter",
-        reason="bed",
-        patient_signature_sha256="d" * 64,
-        purchaser_signature_sha256="d" * 64,
-    )
+    form = form_of(session)
     proxy = with_basket(advance(patient, form))
     assert reasons(proxy, signer, clock) == ("PROXY_NOT_VERIFIED",)
     verified = advance(proxy, decided(proxy, signer, clock))
@@ -221,6 +238,82 @@ def test_an_accept_beyond_the_attempts_is_refused(
         state = advance(state, decided(session, signer, clock))
     assert reasons(state, signer, clock, attempts=1) == ("ATTEMPTS_EXHAUSTED",)
     assert reasons(state, signer, clock, attempts=2) == ()
+
+
+def test_an_accept_beyond_the_comparisons_of_a_transaction_is_refused(
+    session: SessionState, signer: Ed25519Signer, clock: ManualClock
+) -> None:
+    state = with_basket(session)
+    for _ in range(3):
+        state = advance(state, decided(session, signer, clock))
+    assert reasons(state, signer, clock, attempts=5) == ("ATTEMPTS_EXHAUSTED",)
+    uncompared = decided(session, signer, clock, comparison_score=None, outcome="RETRY")
+    one = advance(with_basket(session), uncompared)
+    two = advance(advance(one, uncompared), decided(session, signer, clock))
+    assert reasons(two, signer, clock, attempts=5) == ()
+
+
+def test_a_receipt_permits_no_more_than_the_amount_that_its_match_was_strong_enough_for(
+    session: SessionState, signer: Ed25519Signer, clock: ManualClock
+) -> None:
+    state = advance(session, decided(session, signer, clock, amount_limit="1000.00"))
+    exactly = with_basket(state, line(quantity="1", unit_price="1000.00"))
+    above = with_basket(state, line(quantity="1", unit_price="1000.01"))
+    assert reasons(exactly, signer, clock) == ()
+    assert reasons(above, signer, clock) == ("AMOUNT_TOO_HIGH",)
+    for changes in (
+        {"amount_limit": None},
+        {"amount_limit": None, "method": "document_attested", "attested_by": "ph"},
+    ):
+        unlimited = advance(above, decided(session, signer, clock, **changes))
+        assert reasons(unlimited, signer, clock) == ()
+
+
+def test_a_receipt_of_an_earlier_version_has_no_amount_and_still_counts(
+    session: SessionState, signer: Ed25519Signer, clock: ManualClock
+) -> None:
+    receipt = decided(session, signer, clock).receipt
+    first = {name: getattr(receipt, name) for name in p.DecisionReceipt.model_fields}
+    old = sign_receipt(p.DecisionReceipt(**first), signer)
+    assert type(old) is p.IdentityDecided
+    assert reasons(with_basket(advance(session, old)), signer, clock) == ()
+
+
+def test_for_a_child_a_guardian_who_is_of_age_is_verified(
+    session: SessionState, signer: Ed25519Signer, clock: ManualClock
+) -> None:
+    child = with_basket(advance(of_age(session, "under_14"), decided(session, signer, clock)))
+    assert reasons(child, signer, clock) == ("CHILD_NO_FACE",)
+    for age, expected in (
+        ("under_14", ("GUARDIAN_UNDER_AGE",)),
+        ("14_17", ("GUARDIAN_UNDER_AGE",)),
+        ("18_39", ()),
+        ("unknown", ()),
+    ):
+        guarded = advance(child, form_of(session, age))  # type: ignore[arg-type]
+        assert reasons(guarded, signer, clock) == ("PROXY_NOT_VERIFIED", *expected)
+        verified = advance(guarded, decided(guarded, signer, clock))
+        assert reasons(verified, signer, clock) == expected
+
+
+def test_somebody_older_needs_no_guardian(
+    session: SessionState, signer: Ed25519Signer, clock: ManualClock
+) -> None:
+    for age in ("14_17", "18_39", "80_up", "unknown"):
+        state = advance(of_age(session, age), decided(session, signer, clock))  # type: ignore[arg-type]
+        assert reasons(with_basket(state), signer, clock) == ()
+
+
+def test_prescription_lines_wait_for_a_pharmacist_and_no_others_do(
+    session: SessionState, signer: Ed25519Signer, clock: ManualClock
+) -> None:
+    accepted = advance(session, decided(session, signer, clock))
+    other = with_basket(accepted)
+    prescription = prescribed(with_basket(accepted, line(prescription_required=True)), clock)
+    assert reasons(prescription, signer, clock, presence="absent") == ("PHARMACIST_ABSENT",)
+    assert reasons(prescription, signer, clock, presence="present") == ()
+    assert reasons(prescription, signer, clock, presence="not_required") == ()
+    assert reasons(other, signer, clock, presence="absent") == ()
 
 
 def test_every_rule_name_fits_a_record() -> None:

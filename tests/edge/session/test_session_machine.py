@@ -15,15 +15,23 @@ from edge.session import commands, receipts
 from edge.session.commands import GateTerms, Ruling
 from edge.session.state import AFTER_CLOSE, SessionState, Stage, advance
 from edge.verifier.protocol import VerifyFace
+from identity.policy import load_policy
 from retention.records import payloads as p
 from retention.records.clock import ManualClock, from_text, to_text
 from retention.records.ids import SeededIds
+from retention.records.people import ProxyDeclared2, SessionOpened2
 from retention.records.receipts import claim_digest, sign_receipt
 from retention.records.signing import Ed25519Signer
 from tests.edge.counter_kit import receipt_for
 
 SIGNER = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(b"s" * 32))
-TERMS = GateTerms(SIGNER, SIGNER.public_key, attempts=3, valid_for=timedelta(minutes=10))
+TERMS = GateTerms(
+    SIGNER,
+    SIGNER.public_key,
+    attempts=3,
+    valid_for=timedelta(minutes=10),
+    transaction=load_policy().transaction,
+)
 CLAIM = p.Claim(
     person_ref="a" * 64, display_name="张*三", mdtrt_cert_type="02", insuplc_admdvs="430100"
 )
@@ -42,12 +50,14 @@ def basket_line(price: int, prescription: bool) -> p.BasketLine:
 
 
 def opened(clock: ManualClock, ids: SeededIds) -> SessionState:
-    step = p.SessionOpened(
+    step = SessionOpened2(
         session=ids.new(),
         terminal=ids.new(),
         operator="op",
         claim=CLAIM,
         claim_digest=claim_digest(CLAIM),
+        age_band="60_69",
+        sex="female",
     )
     return SessionState(step, "counter-1", to_text(clock.now()))
 
@@ -103,7 +113,7 @@ class SessionMachine(RuleBasedStateMachine):
 
     @rule()
     def proxy(self) -> None:
-        form = p.ProxyDeclared(
+        form = ProxyDeclared2(
             session=self.state.session,
             purchaser_ref="b" * 64,
             purchaser_display_name="张*",
@@ -112,6 +122,8 @@ class SessionMachine(RuleBasedStateMachine):
             reason="bed",
             patient_signature_sha256="d" * 64,
             purchaser_signature_sha256="d" * 64,
+            purchaser_age_band="18_39",
+            purchaser_sex="female",
         )
         self.run(commands.declare_proxy(self.state, form))
 
@@ -155,9 +167,12 @@ class SessionMachine(RuleBasedStateMachine):
         )
         self.run(Ruling((made,)))
 
-    @rule()
-    def authorise(self) -> None:
-        self.run(commands.ask_gate(self.state, self.clock.now(), TERMS, self.ids.new()))
+    @rule(presence=st.sampled_from(["present", "present", "absent"]))
+    def authorise(self, presence: Any) -> None:
+        ruling = commands.ask_gate(self.state, self.clock.now(), TERMS, self.ids.new(), presence)
+        self.run(ruling)
+        if presence == "absent" and self.state.needs_prescription:
+            assert not any(isinstance(x, p.SessionAuthorised) for x in ruling.payloads)
 
     @rule()
     def settle(self) -> None:
