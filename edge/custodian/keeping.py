@@ -1,4 +1,5 @@
-"""Retention on a node: trusted time, erasure of face material, disposal of what is owed no longer.
+"""Retention on a node: trusted time, erasure of face material and the count of the people it is of,
+disposal of what is owed no longer.
 
 Wiring only: the rules are in `retention.policy`, the deeds in `retention.disposal`,
 `retention.record_disposal` and `retention.erasure`.
@@ -14,11 +15,13 @@ from edge.config import EdgeConfig
 from retention.disposal import dispose_due
 from retention.erasure import erase_due
 from retention.footage.volumes import Volumes
+from retention.probe_files import ProbeSweep
 from retention.record_disposal import RecordDisposal
 from retention.records.clock import ClockState, to_micros
 from retention.store import trusted
 from retention.store.alarms import Alarm, clear_alarm, is_open, raise_alarm
 from retention.store.database import NodeStore
+from retention.store.subjects import count_subjects
 
 SEGMENTS_AT_ONCE, RECORDS_AT_ONCE = 256, 1000
 """So much in one step, so that the other duties do not wait long."""
@@ -36,7 +39,9 @@ class Keeping:
     ) -> None:
         self._store, self._volumes, self._beat = store, volumes, beat
         self._central = config.central is not None
+        self._controller = config.controller
         self._records = RecordDisposal(store, beat, central=self._central)
+        self._probes = ProbeSweep(store)
 
     def advance_time(self) -> None:
         """Write down how far time has surely come, and tell when the clock is in doubt."""
@@ -60,7 +65,17 @@ class Keeping:
         """Erase face material whose end has come."""
         erased = erase_due(self._store)
         if erased:
-            log.info("references_erased", erased=erased)
+            log.info("face_material_erased", **erased)
+
+    def sweep_probes(self) -> None:
+        """Remove sealed files that a crash left without their row."""
+        swept = self._probes.step()
+        if swept:
+            log.info("probe_files_swept", files=swept)
+
+    def count_subjects(self) -> None:
+        """Tell of how many people references are held, when that changed or a day has passed."""
+        count_subjects(self._store, self._controller)
 
     def dispose_footage(self) -> float | None:
         """Dispose of footage that is due, some at a time."""

@@ -40,7 +40,7 @@ STEP_SECONDS = 0.5
 SWEEP_SECONDS, SWEEP_AGAIN_SECONDS = 3600.0, 60.0
 FIRST_SWEEP_SECONDS = 5.0  # A fresh volume is named by the first recorder.
 ASK_AGAIN_SECONDS = 2.0
-LOOK_SECONDS, TIME_SECONDS, HOURS_SECONDS = 2.0, 60.0, 86_400.0
+LOOK_SECONDS, TIME_SECONDS, COUNT_SECONDS, HOURS_SECONDS = 2.0, 60.0, 3600.0, 86_400.0
 DISPOSAL_SECONDS = 6 * 3600.0  # One summary a camera and pass travels to central.
 FIRST_DISPOSAL_SECONDS = 30.0
 LOCK_WAIT_SECONDS = 10.0
@@ -183,6 +183,8 @@ def duties_of(
         Duty("sales", unasked(sales.step), LOOK_SECONDS),
         Duty("presence", unasked(lambda: lapse(store, config.presence)), LOOK_SECONDS),
         Duty("erasure", keeping.erase, TIME_SECONDS),
+        Duty("probes", keeping.sweep_probes, TIME_SECONDS),
+        Duty("subjects", keeping.count_subjects, COUNT_SECONDS),
         Duty("room", room.step, STEP_SECONDS, FIRST_SWEEP_SECONDS),
         Duty(
             "sweep",

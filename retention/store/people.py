@@ -162,7 +162,7 @@ def any_expired(connection: sqlite3.Connection, now: datetime, made_before: date
 
 def erase_expired(
     store: NodeStore, connection: sqlite3.Connection, now: datetime, made_before: datetime
-) -> int:
+) -> tuple[str, ...]:
     """Delete the references that expired, or were enrolled before a moment, and record each.
 
     Overwrites what it deletes. Call `fold_wal` after the transaction is committed.
@@ -178,7 +178,7 @@ def erase_expired(
             reference=row["id"], person_ref=row["person_ref"], cause="expired"
         )
         append(store, connection, payload)
-    return len(rows)
+    return tuple(row["id"] for row in rows)
 
 
 def fold_wal(store: NodeStore) -> bool:
