@@ -21,6 +21,7 @@ from edge import (
     closure_command,
     hold_command,
     inspector_command,
+    rotate_command,
     shutdown_command,
     status,
     view_command,
@@ -94,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         closure_command,
         hold_command,
         inspector_command,
+        rotate_command,
         shutdown_command,
         view_command,
     ):

@@ -98,13 +98,16 @@ class KeyDirectory:
     def finish_removals(self, name: str) -> None:
         """Overwrite and remove what a crash left of keys that were being removed."""
         for path in sorted(self.path.glob(f"{name}*{_GONE}")):
-            descriptor = os.open(path, os.O_WRONLY)
+            try:
+                descriptor = os.open(path, os.O_WRONLY)
+            except FileNotFoundError:  # another process finished it just now
+                continue
             try:
                 os.write(descriptor, bytes(os.fstat(descriptor).st_size))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            path.unlink()
+            path.unlink(missing_ok=True)
             fsync_directory(self.path)
 
     def _generations(self, name: str) -> dict[int, Path]:

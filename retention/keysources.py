@@ -25,6 +25,7 @@ from typing import Literal, Protocol
 from retention.keyfiles import SECRET_BYTES, KeyDirectory, KeyRefused, SecretKey, secret_key
 
 __all__ = [
+    "REFERENCE",
     "CredentialKeys",
     "FileKeys",
     "KeySource",
@@ -55,6 +56,16 @@ class ReferenceKeys(Protocol):
         """Return a key by its id; None when it is not there any more. Raises KeyRefused."""
         ...
 
+    def begin_rotation(self) -> SecretKey:
+        """Return the key to seal everything under: a new one, or the newest of a rotation that was
+        broken off. Raises KeyRefused when it must be provided first."""
+        ...
+
+    def remove(self, key_id: str) -> bool:
+        """Destroy a key that nothing needs any more; False when only its owner can take it away.
+        Call it under the database's write lock. Raises KeyRefused, OSError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class FileKeys:
@@ -70,6 +81,16 @@ class FileKeys:
 
     def by_id(self, key_id: str) -> SecretKey | None:
         return self.directory.secrets_by_id(REFERENCE).get(key_id)
+
+    def begin_rotation(self) -> SecretKey:
+        self.directory.finish_removals(REFERENCE)
+        if len(self.all()) == 1:
+            return self.directory.add_generation(REFERENCE)
+        return self.newest()
+
+    def remove(self, key_id: str) -> bool:
+        self.directory.remove(REFERENCE, key_id)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +114,12 @@ class CredentialKeys:
 
     def by_id(self, key_id: str) -> SecretKey | None:
         return next((key for key in self.all() if key.key_id == key_id), None)
+
+    def begin_rotation(self) -> SecretKey:
+        return _provided(self.all())
+
+    def remove(self, key_id: str) -> bool:
+        return False
 
     @staticmethod
     def _read(path: Path) -> SecretKey:
@@ -130,6 +157,21 @@ class TpmKeys:
 
     def by_id(self, key_id: str) -> SecretKey | None:
         return next((key for key in self.all() if key.key_id == key_id), None)
+
+    def begin_rotation(self) -> SecretKey:
+        return _provided(self.all())
+
+    def remove(self, key_id: str) -> bool:
+        return False
+
+
+def _provided(keys: tuple[SecretKey, ...]) -> SecretKey:
+    if len(keys) < 2:  # the old one and the new one
+        raise KeyRefused(
+            f"there is only one key, {keys[0].key_id}: provide the new one beside it first"
+            f" ({CREDENTIAL}-2, or a further slot)"
+        )
+    return keys[-1]
 
 
 def reference_keys(

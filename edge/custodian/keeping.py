@@ -15,6 +15,7 @@ from edge.config import EdgeConfig
 from retention.disposal import dispose_due
 from retention.erasure import erase_due
 from retention.footage.volumes import Volumes
+from retention.keysources import REFERENCE
 from retention.probe_files import ProbeSweep
 from retention.record_disposal import RecordDisposal
 from retention.records.clock import ClockState, to_micros
@@ -41,7 +42,7 @@ class Keeping:
         self._central = config.central is not None
         self._controller = config.controller
         self._records = RecordDisposal(store, beat, central=self._central)
-        self._probes = ProbeSweep(store)
+        self._probes, self._keys = ProbeSweep(store), config.keys()
 
     def advance_time(self) -> None:
         """Write down how far time has surely come, and tell when the clock is in doubt."""
@@ -68,7 +69,9 @@ class Keeping:
             log.info("face_material_erased", **erased)
 
     def sweep_probes(self) -> None:
-        """Remove sealed files that a crash left without their row."""
+        """Remove sealed files that a crash left without their row, and what it left of a key that
+        was being destroyed."""
+        self._keys.finish_removals(REFERENCE)
         swept = self._probes.step()
         if swept:
             log.info("probe_files_swept", files=swept)
