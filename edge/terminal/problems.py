@@ -26,6 +26,7 @@ STATUS: dict[str, tuple[int, ...]] = {
     "PAIRING_REFUSED": (403,),
     "PHARMACIST_REFUSED": (403,),
     "SESSION_UNKNOWN": (404,),
+    "NOT_ON_DUTY": (404,),
     "CONSENT_UNKNOWN": (404,),
     "NOT_FOUND": (404, 405),
     "TOO_LARGE": (413,),

@@ -144,3 +144,7 @@ class Verifier(Protocol):
     def enrol_from_camera(self, request: EnrolFromCamera) -> Enrolled | EnrolmentRefused:
         """Store a sealed reference of who stands at the counter. Raises VerifierUnavailable."""
         ...
+
+    def ask(self, request: Request) -> bytes:
+        """Return the answer to a request of another kind, as JSON. Raises VerifierUnavailable."""
+        ...

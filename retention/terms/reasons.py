@@ -99,6 +99,17 @@ REASONS: tuple[Reason, ...] = (
     # the pharmacist on duty
     Reason("PHARMACIST_ABSENT", "药师不在岗", "No pharmacist is present",
            "请药师签到；非处方药可先办理", "Sign the pharmacist in; other lines may go on"),
+    Reason("PHARMACIST_NOT_SEEN", "没有认出药师本人", "The pharmacist was not recognised",
+           "请看镜头再试一次，或用口令签到", "Look at the camera again, or use the secret"),
+    Reason("NOT_ON_DUTY", "这位药师没有在本柜台签到", "Not signed in at this counter",
+           "请刷新页面", "Reload the page"),
+    Reason("SECRET_CONFIRMED", "本人口令确认", "Confirmed with their own secret", *_NONE),
+    Reason("CONFIRMATION_DUE", "口令确认已到期", "The confirmation has run out",
+           "请药师输入口令再次确认", "Confirm again with the secret"),
+    Reason("NODE_RESTARTED", "设备重启过，尚未再次确认", "The device was started again since",
+           "请看镜头，或输入口令确认", "Look at the camera, or confirm with the secret"),
+    Reason("NOT_LOOKED", "较长时间未能核对", "Nobody could look for some time",
+           "请看镜头，或输入口令确认", "Look at the camera, or confirm with the secret"),
     # gate
     Reason("NO_DECISION", "尚未核验身份", "No identity decision yet", "请先核验身份",
            "Verify the identity first"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +15,12 @@ from edge.verifier.protocol import (
     EnrolFromCamera,
     Enrolled,
     EnrolmentRefused,
+    Request,
     VerifierUnavailable,
     VerifyFace,
 )
 from retention.records.clock import to_text
+from retention.records.fields import Frozen
 from retention.records.payloads import IdentityDecided
 from retention.records.people import DecisionReceipt2
 from retention.records.receipts import sign_receipt
@@ -119,6 +122,7 @@ class FakeVerifier:
     requests: list[VerifyFace] = field(default_factory=list)
     entered: threading.Event = field(default_factory=threading.Event)
     hold: threading.Event | None = None
+    answers_to: Callable[[Request], Frozen] | None = None
 
     def verify(self, request: VerifyFace) -> IdentityDecided:
         self.requests.append(request)
@@ -173,6 +177,11 @@ class FakeVerifier:
             source="counter_camera",
         )
         return self.enrol(asked, b"of the camera")
+
+    def ask(self, request: Request) -> bytes:
+        if not self.available or self.answers_to is None:
+            raise VerifierUnavailable("told so")
+        return self.answers_to(request).model_dump_json().encode()
 
 
 class Said(list[dict[str, Any]]):
