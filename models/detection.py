@@ -1,18 +1,20 @@
-"""Finding faces: YuNet through OpenCV."""
+"""Finding faces: YuNet through OpenCV, SCRFD of a pack through insightface."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, cast
 
 import numpy as np
+from insightface.model_zoo import get_model
 
 from models.errors import InferenceFailed, ModelUnreadable
-from models.manifest import YUNET
+from models.manifest import YUNET, ModelManifest
 from models.opencv import cv2
-from models.sessions import require_picture
-from models.values import Embedding, FaceDetection, Image
+from models.sessions import PROVIDERS, require_picture, session_options
+from models.values import Detector, Embedding, FaceDetection, Image
 
 _SCORE_THRESHOLD = 0.7
 _OVERLAP_THRESHOLD = 0.3
@@ -20,6 +22,14 @@ _MOST_FACES = 50
 # Large pictures are searched at this length of the longer side: the cost of a search grows with
 # its area, and YuNet misses faces that fill a large picture, so an empty result is searched again.
 _SEARCH_SIDES = (960, 320)
+
+
+class _Scrfd(Protocol):
+    """The part of insightface's SCRFD that is used."""
+
+    def detect(
+        self, img: Image, *, input_size: tuple[int, int], max_num: int, det_thresh: float
+    ) -> tuple[Embedding, Embedding | None]: ...
 
 
 class YuNetDetector:
@@ -68,6 +78,58 @@ class YuNetDetector:
         if not np.isfinite(rows).all():
             raise InferenceFailed(YUNET.name, "a detection is not finite")
         return [_detection(np.asarray(row, dtype=np.float32), scale) for row in rows]
+
+
+class ScrfdDetector:
+    """Face detection by a pack's SCRFD model. Safe to share between threads."""
+
+    def __init__(self, manifest: ModelManifest, path: Path, threads: int) -> None:
+        self._name, self._size = manifest.name, manifest.input.size or 640
+        preprocessing = {
+            "mean": float(manifest.input.mean[0]),
+            "std": float(manifest.input.std[0]),
+        }
+        try:
+            model = get_model(
+                str(path),
+                model_task="detection",
+                model_metadata={"preprocessing": preprocessing},
+                providers=PROVIDERS,
+                sess_options=session_options(threads),
+                static_shape_sessions=False,
+            )
+        # onnxruntime raises its own exception classes, which derive from nothing narrower.
+        except Exception as exc:
+            raise ModelUnreadable(path, type(exc).__name__) from exc
+        self._model = cast(_Scrfd, model)
+
+    def detect(self, image: Image) -> Sequence[FaceDetection]:
+        """Return all faces in an image, largest first. Raises InferenceFailed."""
+        require_picture(image, self._name)
+        try:
+            boxes, points = self._model.detect(
+                image, input_size=(self._size, self._size), max_num=_MOST_FACES, det_thresh=0.5
+            )
+        # onnxruntime raises its own exception classes, which derive from nothing narrower.
+        except Exception as exc:
+            raise InferenceFailed(self._name, type(exc).__name__) from exc
+        if points is None or not (np.isfinite(boxes).all() and np.isfinite(points).all()):
+            raise InferenceFailed(self._name, "a detection has no points or is not finite")
+        faces = [_corners(row, five) for row, five in zip(boxes, points, strict=True)]
+        return sorted(faces, key=lambda face: face.box[2] * face.box[3], reverse=True)
+
+
+def detector_for(manifest: ModelManifest, path: Path, threads: int) -> Detector:
+    """Return the runner of a detection model. Raises ModelUnreadable."""
+    if manifest.pack is None:
+        return YuNetDetector(path)
+    return ScrfdDetector(manifest, path, threads)
+
+
+def _corners(row: Embedding, points: Embedding) -> FaceDetection:
+    left, top, right, bottom, score = (float(value) for value in row)
+    box = (left, top, right - left, bottom - top)
+    return FaceDetection(box, points.reshape(5, 2).astype(np.float32), score)
 
 
 def _shrunk(image: Image, scale: float) -> Image:

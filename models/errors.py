@@ -37,6 +37,35 @@ class ModelSourceUnusable(ModelsError):
         self.source, self.reason = source, reason
 
 
+class ModelRefused(ModelsError):
+    """A file that is not what its manifest says."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"Model {name} is not installed: {reason}")
+        self.name, self.reason = name, reason
+
+
+class LicenceNotAccepted(ModelsError):
+    """The licence of the weights does not allow commercial use, and nobody accepted that."""
+
+    def __init__(self, name: str, licence: str) -> None:
+        super().__init__(
+            f"Model {name} is not installed: its licence ({licence}) does not state commercial "
+            "use; to install it nevertheless, add --accept-licence"
+        )
+        self.name, self.licence = name, licence
+
+
+class ModelUnknown(ModelsError):
+    """No installed model or pack has that name."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(
+            f"No installed model or pack is named {name}; see: countersight models list"
+        )
+        self.name, self.folder = name, folder
+
+
 class ModelUnreadable(ModelsError):
     """The file has the right digest, yet the runtime refuses to load it."""
 

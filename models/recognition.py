@@ -1,6 +1,8 @@
 """Embeddings: insightface on onnxruntime, with the preprocessing spelled out.
 
-Without it insightface picks a mean and a divisor of 127.5 for SFace, and strangers match.
+Without it insightface picks a mean and a divisor of 127.5 for SFace, and strangers match. A model
+with a mean and divisor of its own for each channel is run by onnxruntime directly, because
+insightface knows one number for all three.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from insightface.utils import face_align
 from models.errors import InferenceFailed, ModelUnreadable
 from models.manifest import ModelManifest
 from models.opencv import cv2
-from models.sessions import PROVIDERS, require_crop, require_picture, session_options
+from models.sessions import PROVIDERS, Network, require_crop, require_picture, session_options
 from models.values import Embedding, FaceDetection, Image
 
 
@@ -28,27 +30,14 @@ class _Recognition(Protocol):
     def get_feat(self, imgs: Image) -> Embedding: ...
 
 
-class ArcFaceEmbedder:
-    """Embeddings from an insightface recognition model. Safe to share between threads."""
+class _Aligning:
+    """What all embedders share: the contract, the alignment, and the checks of both ends."""
 
-    def __init__(self, manifest: ModelManifest, path: Path, threads: int) -> None:
+    def __init__(self, manifest: ModelManifest, path: Path) -> None:
         if manifest.contract is None:
             raise ModelUnreadable(path, "its manifest has no embedding contract")
         self._name, self._contract = manifest.name, manifest.contract
         self._contract_id = manifest.contract.contract_id
-        preprocessing = {"mean": float(self._contract.mean), "std": float(self._contract.std)}
-        try:
-            model = get_model(
-                str(path),
-                model_task="recognition",
-                model_metadata={"preprocessing": preprocessing},
-                providers=PROVIDERS,
-                sess_options=session_options(threads),
-            )
-        # onnxruntime raises its own exception classes, which derive from nothing narrower.
-        except Exception as exc:
-            raise ModelUnreadable(path, type(exc).__name__) from exc
-        self._model = cast(_Recognition, model)
 
     @property
     def contract_id(self) -> str:
@@ -69,16 +58,64 @@ class ArcFaceEmbedder:
     def embed_aligned(self, crop: Image) -> Embedding:
         """Return the embedding of a face already aligned to the input size, as BGR uint8."""
         require_crop(crop, self._contract.input_size, self._name)
-        try:
-            values = np.asarray(self._model.get_feat(crop), dtype=np.float32).reshape(-1)
-        # onnxruntime raises its own exception classes, which derive from nothing narrower.
-        except Exception as exc:
-            raise InferenceFailed(self._name, type(exc).__name__) from exc
-        return unit(values, self._contract.dimensions, self._name)
+        return unit(self._features(crop), self._contract.dimensions, self._name)
 
     def embed(self, image: Image, face: FaceDetection) -> Embedding:
         """Return the embedding of a face in an image. Raises InferenceFailed."""
         return self.embed_aligned(self.align(image, face))
+
+    def _features(self, crop: Image) -> Embedding:
+        raise NotImplementedError
+
+
+class ArcFaceEmbedder(_Aligning):
+    """Embeddings from an insightface recognition model. Safe to share between threads."""
+
+    def __init__(self, manifest: ModelManifest, path: Path, threads: int) -> None:
+        super().__init__(manifest, path)
+        preprocessing = {"mean": float(self._contract.mean), "std": float(self._contract.std)}
+        try:
+            model = get_model(
+                str(path),
+                model_task="recognition",
+                model_metadata={"preprocessing": preprocessing},
+                providers=PROVIDERS,
+                sess_options=session_options(threads),
+            )
+        # onnxruntime raises its own exception classes, which derive from nothing narrower.
+        except Exception as exc:
+            raise ModelUnreadable(path, type(exc).__name__) from exc
+        self._model = cast(_Recognition, model)
+
+    def _features(self, crop: Image) -> Embedding:
+        try:
+            return np.asarray(self._model.get_feat(crop), dtype=np.float32).reshape(-1)
+        # onnxruntime raises its own exception classes, which derive from nothing narrower.
+        except Exception as exc:
+            raise InferenceFailed(self._name, type(exc).__name__) from exc
+
+
+class ChannelScaledEmbedder(_Aligning):
+    """Embeddings from a model with a mean and divisor a channel. Safe to share between threads."""
+
+    def __init__(self, manifest: ModelManifest, path: Path, threads: int) -> None:
+        super().__init__(manifest, path)
+        self._mean = np.array([float(value) for value in manifest.input.mean], dtype=np.float32)
+        self._std = np.array([float(value) for value in manifest.input.std], dtype=np.float32)
+        self._network = Network(manifest.name, path, threads)
+
+    def _features(self, crop: Image) -> Embedding:
+        rgb = crop[:, :, ::-1].astype(np.float32)
+        blob = ((rgb - self._mean) / self._std).transpose(2, 0, 1)[None]
+        return self._network.run(np.ascontiguousarray(blob, dtype=np.float32))
+
+
+def embedder_for(
+    manifest: ModelManifest, path: Path, threads: int
+) -> ArcFaceEmbedder | ChannelScaledEmbedder:
+    """Return the runner of an embedding model. Raises ModelUnreadable."""
+    kind = ArcFaceEmbedder if len(manifest.input.mean) == 1 else ChannelScaledEmbedder
+    return kind(manifest, path, threads)
 
 
 def unit(values: Embedding, dimensions: int, model: str) -> Embedding:

@@ -14,12 +14,13 @@ import insightface
 import numpy as np
 import onnxruntime
 
-from models.detection import YuNetDetector
+from models.active import active
+from models.detection import YuNetDetector, detector_for
 from models.folder import models_folder, verified_path
-from models.manifest import PASSIVE, SFACE, YUNET, ModelManifest
+from models.manifest import ModelManifest
 from models.opencv import cv2
 from models.passive import CROP_SIZE, PassiveModel, PassiveModels
-from models.recognition import ArcFaceEmbedder, unit
+from models.recognition import ArcFaceEmbedder, embedder_for, unit
 from models.sessions import Network
 from models.values import Detector, Embedder, PassiveLiveness
 
@@ -50,31 +51,31 @@ class LoadedModels:
 
 
 def load_models(folder: Path | None = None, *, threads: int = 1) -> LoadedModels:
-    """Verify, load and warm up the default models and the liveness models that are installed.
+    """Verify, load and warm up the models in use and the liveness models that are installed.
 
     `threads` bounds onnxruntime and, process-wide, OpenCV. Raises ModelMissing,
-    ModelDigestMismatch, ModelUnreadable or InferenceFailed.
+    ModelDigestMismatch, ModelUnreadable, ModelUnknown, ModelSourceUnusable or InferenceFailed.
     """
     place = models_folder(folder)
-    detector_path, embedder_path = verified_path(YUNET, place), verified_path(SFACE, place)
+    used = active(place)
+    detector_path = verified_path(used.detection, place)
+    embedder_path = verified_path(used.embedding, place)
     cv2.setNumThreads(threads)
-    passive, passive_manifests = _load_passive(place, PASSIVE, threads)
     loaded = LoadedModels(
-        detector=YuNetDetector(detector_path),
-        embedder=ArcFaceEmbedder(SFACE, embedder_path, threads),
-        detector_manifest=YUNET,
-        embedder_manifest=SFACE,
-        passive=passive,
-        passive_manifests=passive_manifests,
+        detector=detector_for(used.detection, detector_path, threads),
+        embedder=embedder_for(used.embedding, embedder_path, threads),
+        detector_manifest=used.detection,
+        embedder_manifest=used.embedding,
+        passive=_passive(place, used.passive, threads),
+        passive_manifests=used.passive,
     )
     _warm_up(loaded)
     return loaded
 
 
-def _load_passive(
+def _passive(
     folder: Path, manifests: Sequence[ModelManifest], threads: int
-) -> tuple[PassiveLiveness | None, tuple[ModelManifest, ...]]:
-    there = tuple(item for item in manifests if (folder / item.file_name).exists())
+) -> PassiveLiveness | None:
     models = [
         PassiveModel(
             name=item.name,
@@ -82,9 +83,9 @@ def _load_passive(
             sha256=item.prepared_sha256,
             network=Network(item.name, verified_path(item, folder), threads),
         )
-        for item in there
+        for item in manifests
     ]
-    return (PassiveModels(models), there) if models else (None, ())
+    return PassiveModels(models) if models else None
 
 
 def _warm_up(loaded: LoadedModels) -> None:

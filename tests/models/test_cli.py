@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.cli import main
-from models.manifest import MANIFESTS
+from models.manifest import KNOWN, MANIFESTS
 
 
 def test_list_shows_licences_and_the_notice(capsys: pytest.CaptureFixture[str]) -> None:
@@ -21,8 +21,10 @@ def test_list_shows_licences_and_the_notice(capsys: pytest.CaptureFixture[str]) 
 def test_list_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--json"]) == 0
     models = json.loads(capsys.readouterr().out)["models"]
-    assert [m["name"] for m in models] == [m.name for m in MANIFESTS]
-    assert [m["contract_id"] for m in models] == [m.contract_id for m in MANIFESTS]
+    assert [m["name"] for m in models] == [m.name for m in KNOWN]
+    assert [m["contract_id"] for m in models] == [m.contract_id for m in KNOWN]
+    assert all(m["licence"] and m["training_data"] and m["input"] for m in models)
+    assert {m["name"] for m in models if m["in_use"]} >= {m.name for m in MANIFESTS}
 
 
 def test_verify_passes_on_the_installed_models(capsys: pytest.CaptureFixture[str]) -> None:

