@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import numpy as np
 
 from edge.config import EdgeConfig
-from edge.verifier.process import answer_to
-from edge.verifier.protocol import Decided, VerifyFace
-from edge.verifier.service import FaceMethod, VerifierService
+from edge.verifier.answering import answer_to, read
+from edge.verifier.duty import DutyWatch
+from edge.verifier.method import FaceMethod, PolicyWatch
+from edge.verifier.protocol import Decided, EnrolmentRefused, Ping, VerifyFace
+from edge.verifier.references import row_of
+from edge.verifier.service import CameraService
+from edge.verifier.workers import Job
 from identity.attempt import FaceFrame
-from identity.policy import load_policy
-from identity.references import Reference, seal
+from identity.references import Reference
 from models.manifest import SFACE, YUNET
 from models.opencv import cv2
 from models.runtime import LoadedModels
@@ -79,24 +82,33 @@ class Bench:
         self.models = ScriptedModels(
             lambda _: [face_at(self.frames.seen[-1])], lambda _: unit_vector(0, 0.3)
         )
-        method = FaceMethod(
+        loaded, counted = (
             LoadedModels(self.models, self.models, YUNET, SFACE),
-            load_policy(),
             support.calibration(),
         )
-        self.service = VerifierService(
+        policies = PolicyWatch(None, None, models=loaded, calibration=counted, clock=clock)
+        self.method = FaceMethod(loaded, counted, policies)
+        self.awaited = False
+        self.service = CameraService(
             config=config,
+            camera=config.verification.camera,
             store=store,
             signer=config.keys().signer(),
-            method=method,
+            method=self.method,
             frames=self.frames,
             stop=self.stop,
             beat=lambda: self.beats.append(1),
+            is_awaited=lambda: self.awaited,
         )
+        self.duty = DutyWatch(self.service)
 
     def ask(self, *parts: bytes) -> Frozen:
         """Send one message as it comes from the socket."""
-        return answer_to(self.service, self.frames, list(parts))
+        asked = read(parts)
+        if isinstance(asked, EnrolmentRefused):
+            return asked
+        assert not isinstance(asked, Ping), "a ping is the server's"
+        return answer_to(self.service, self.duty, Job(b"", asked, tuple(parts[1:])))
 
     def verify(self, **changes: object) -> DecisionReceipt:
         """Run one attempt and return its receipt."""
@@ -125,25 +137,10 @@ class Bench:
 
     def keep(self, reference: Reference, row_person: str = PERSON) -> None:
         """Store a sealed reference, by default under its own person."""
-        sealed, terms = seal(reference, *self.key()), reference.terms
-        row = people.Reference(
-            id=terms.reference_id,
-            person_ref=row_person,
-            consent=terms.consent_id,
-            contract_id=terms.contract_id,
-            source=terms.source,
-            key_id=sealed.key_id,
-            nonce=sealed.nonce,
-            sealed=sealed.ciphertext,
-            enrolled_at=self.clock.now(),
-            expires_at=terms.expires_at,
-        )
         with self.store.write() as connection:
+            made = row_of(reference, self.config.reference_keys(), self.clock.now())
+            row = replace(made, person_ref=row_person)
             people.insert_reference(self.store, connection, row, counter=COUNTER)
-
-    def key(self) -> tuple[bytes, str]:
-        keys = self.config.keys()
-        return keys.secret("reference"), keys.secret_id("reference")
 
     def enrolled(self) -> None:
         """Give consent and keep a reference of the rendered head."""

@@ -14,14 +14,13 @@ import zmq
 
 from edge.config import EdgeConfig
 from edge.process import ProcessContext
-from edge.verifier import process
+from edge.verifier import method, process
 from edge.verifier.client import VerifierClient
-from edge.verifier.service import FaceMethod
+from edge.verifier.method import FaceMethod, PolicyWatch
 from identity.attempt import FaceFrame
-from identity.policy import load_policy
 from models.manifest import SFACE, YUNET
 from models.runtime import LoadedModels
-from retention.records.clock import SystemClock
+from retention.records.clock import Clock, SystemClock
 from retention.records.errors import UsageError
 from tests.edge.counter_kit import config_for
 from tests.edge.verifier.kit import request
@@ -61,9 +60,13 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> Watched:
     models = ScriptedModels(
         lambda _: [face_at(support.turning_head(0)[1])], lambda _: unit_vector(0)
     )
-    loaded = LoadedModels(models, models, YUNET, SFACE)
-    method = FaceMethod(loaded, load_policy(), support.calibration())
-    monkeypatch.setattr(process, "load_method", lambda _: method)
+    loaded, counted = LoadedModels(models, models, YUNET, SFACE), support.calibration()
+
+    def load(config: EdgeConfig, clock: Clock) -> FaceMethod:
+        policies = PolicyWatch(None, None, models=loaded, calibration=counted, clock=clock)
+        return FaceMethod(loaded, counted, policies)
+
+    monkeypatch.setattr(process, "load_method", load)
     monkeypatch.setattr(process, "OpenCvFrames", lambda *_, **__: watched)
     return watched
 
@@ -174,7 +177,7 @@ def test_without_models_or_policy_it_ends_with_one_clear_line(
     places = {name: tmp_path / value for name, value in broken.items()}
     config = config_for(tmp_path, verification={"camera": "till"} | places)
     with pytest.raises(UsageError, match="the face method is off") as caught:
-        process.load_method(ProcessContext(config, threading.Event(), lambda: None))
+        process.run(ProcessContext(config, threading.Event(), lambda: None))
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -184,6 +187,6 @@ def test_a_contract_without_calibration_is_one_clear_line(
 ) -> None:
     models = ScriptedModels(lambda _: [], lambda _: unit_vector(0), contract_id="77" * 32)
     loaded = LoadedModels(models, models, YUNET, SFACE)
-    monkeypatch.setattr(process, "load_models", lambda _: loaded)
+    monkeypatch.setattr(method, "load_models", lambda _: loaded)
     with pytest.raises(UsageError, match="the face method is off: Calibration"):
-        process.load_method(ProcessContext(config, threading.Event(), lambda: None))
+        process.run(ProcessContext(config, threading.Event(), lambda: None))
