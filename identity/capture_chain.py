@@ -49,7 +49,8 @@ def _frame(picture: Image, gain: float, random: np.random.Generator) -> Image:
     height, width = picture.shape[:2]
     middle = (width / 2, height / 2)
     scale = random.normal(1.0, SCALE)
-    move = cv2.getRotationMatrix2D(middle, random.normal(0.0, ROLL_DEGREES), scale)
+    turn = cv2.getRotationMatrix2D(middle, random.normal(0.0, ROLL_DEGREES), scale)
+    move = np.asarray(turn, dtype=np.float64)
     move[:, 2] += random.normal(0.0, SHIFT_PX, 2)
     moved = cv2.warpAffine(picture, move, (width, height), borderMode=cv2.BORDER_REPLICATE)
     lit = moved.astype(np.float64) * gain * random.normal(1.0, FRAME_GAIN)

@@ -15,7 +15,8 @@ from insightface.model_zoo import get_model
 from insightface.utils import face_align
 
 from models.errors import InferenceFailed, ModelUnreadable
-from models.manifest import ModelManifest
+from models.folder import sha256_of
+from models.manifest import KNOWN, ModelManifest
 from models.opencv import cv2
 from models.sessions import PROVIDERS, Network, require_crop, require_picture, session_options
 from models.values import Embedding, FaceDetection, Image
@@ -116,6 +117,22 @@ def embedder_for(
     """Return the runner of an embedding model. Raises ModelUnreadable."""
     kind = ArcFaceEmbedder if len(manifest.input.mean) == 1 else ChannelScaledEmbedder
     return kind(manifest, path, threads)
+
+
+def load_embedder(path: Path, *, threads: int = 1) -> ArcFaceEmbedder | ChannelScaledEmbedder:
+    """Load an embedding model's file wherever it lies, if a known manifest names its digest.
+
+    For measuring one model beside another. Raises ModelUnreadable.
+    """
+    try:
+        digest = sha256_of(path)
+    except OSError as exc:
+        raise ModelUnreadable(path, exc.strerror or "it cannot be read") from exc
+    embedding = [manifest for manifest in KNOWN if manifest.role == "embedding"]
+    known = next((item for item in embedding if item.prepared_sha256 == digest), None)
+    if known is None:
+        raise ModelUnreadable(path, f"no known embedding model has its SHA-256 {digest}")
+    return embedder_for(known, path, threads)
 
 
 def unit(values: Embedding, dimensions: int, model: str) -> Embedding:
