@@ -73,13 +73,17 @@ def identity_of(url: str, *, simulated: bool, device_name: str | None = None) ->
     `simulated` is what the configuration says of the camera; it only counts in a simulation.
     `device_name` stands in for what the kernel would say of a USB device.
     """
-    scheme = urlsplit(url).scheme.lower()
+    try:
+        parts = urlsplit(url)
+        scheme, host = parts.scheme.lower(), parts.hostname or ""
+    except ValueError:
+        return _identity("film", "unreadable", simulated, virtual=True)
     if scheme in ("rtsp", "rtsps"):
-        return _identity("rtsp", scheme, simulated, virtual=is_this_machine(_host(url)))
+        return _identity("rtsp", scheme, simulated, virtual=is_this_machine(host))
     if scheme == "v4l2":
         if device_name is not None:
             return _identity("v4l2", device_name, simulated, virtual=is_virtual_name(device_name))
-        names = names_of_device(Path(unquote(urlsplit(url).path)))
+        names = names_of_device(Path(unquote(parts.path)))
         if names is None:
             return _identity("v4l2", "unreadable", simulated, virtual=True)
         return _identity("v4l2", names.card or names.driver, simulated, virtual=_is_virtual(names))
@@ -128,13 +132,6 @@ def names_of_device(path: Path, sysfs: Path = _SYSFS) -> DeviceNames | None:
 
 def _text(field: bytes) -> str:
     return field.split(b"\0", 1)[0].decode("utf-8", "replace").strip()
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""
 
 
 def is_this_machine(host: str) -> bool:
