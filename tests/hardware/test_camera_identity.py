@@ -52,7 +52,8 @@ def test_a_camera_on_the_network_is_another_machine(host: str) -> None:
     "name",
     [
         "v4l2 loopback", "v4l2_loopback", "platform:v4l2loopback-000",
-        "Dummy video device (0x0000)", "OBS Virtual Camera", "OBS-Camera", "akvcam", "DroidCam", "Droidcam", "Iriun Webcam",
+        "Dummy video device (0x0000)", "OBS Virtual Camera",
+        "OBS-Camera", "akvcam", "DroidCam", "Droidcam", "Iriun Webcam",
         "e2eSoft iVCam", "ManyCam Virtual Webcam", "XSplit VCam", "Snap Camera", "vivid",
         "VIRTUAL   CAMERA", "Scrcpy V4L2 sink", "EpocCam", "vimc",
     ],
