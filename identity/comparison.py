@@ -9,16 +9,18 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 
 from identity.calibration import LoadedCalibration
 from identity.faces import dominant
 from identity.policy import IdentityPolicy
-from identity.quality import FaceQuality, instruction
-from identity.quality.crop import measure_in
+from identity.quality import FaceQuality, instruction, measure
 from identity.track import cosine, require_unit
 from models.values import Detector, Embedder, Embedding, Image
+
+_STEPS = ("detect", "align", "quality", "embed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Comparison:
     """The result for one reference and its probes.
 
     `score` is the mean over the probes, as soon as every picture has one dominant face; while a
-    picture has a problem of quality it is for information, and the outcome stays RETRY.
+    picture has a problem of quality it is for information, and the outcome stays RETRY. `threshold`
+    is that of the amount asked about, else of the least strict band. A match holds for amounts up
+    to `amount_limit`, or for any amount.
     """
 
     outcome: str
@@ -43,6 +47,8 @@ class Comparison:
     score: float | None
     neg_log10_fmr: float | None
     threshold: float
+    amount_limit: Decimal | None
+    any_amount: bool
     quality: tuple[FaceQuality | None, ...]
     timing_ms: dict[str, float]
 
@@ -67,19 +73,26 @@ class Comparer:
         calibration: LoadedCalibration,
         detector: Detector,
         embedder: Embedder,
+        amount: Decimal | None = None,
     ) -> None:
         values = calibration.values
         values.require_contract(embedder.contract_id)
         self._policy, self._values = policy, values
         self._detector, self._embedder = detector, embedder
-        self._threshold = values.threshold(policy.bands[0].false_match_rate)
+        # As at the counter: the rate is of a transaction, so each of its comparisons gets a part.
+        chances = policy.transaction.comparisons
+        self._bands = [
+            (band, values.threshold(band.false_match_rate / chances)) for band in policy.bands
+        ]
+        asked = policy.bands[0] if amount is None else policy.band_of(amount)
+        self._threshold = next(threshold for band, threshold in self._bands if band is asked)
         self._grey_threshold = values.threshold(policy.matching.grey_false_match_rate)
 
     def compare(self, reference: Image, probes: Sequence[Image]) -> Comparison:
         """Compare BGR pictures. Raises InferenceFailed, and ValueError without a probe."""
         if not probes:
             raise ValueError("there is no probe to compare")
-        timing = {"detect": 0.0, "embed": 0.0}
+        timing = dict.fromkeys(_STEPS, 0.0)
         results = [self._one(picture, timing) for picture in (reference, *probes)]
         problems = tuple(
             PictureProblem(index, result.reason)
@@ -91,6 +104,10 @@ class Comparer:
         if len(embeddings) == len(results):
             score = float(np.mean([cosine(embeddings[0], other) for other in embeddings[1:]]))
         outcome, reasons = self._judged(score, problems)
+        reached = [
+            band for band, threshold in self._bands if score is not None and score >= threshold
+        ]
+        matched = outcome == "ACCEPT"
         return Comparison(
             outcome=outcome,
             reasons=reasons,
@@ -98,6 +115,8 @@ class Comparer:
             score=score,
             neg_log10_fmr=None if score is None else self._values.neg_log10_fmr(score),
             threshold=self._threshold,
+            amount_limit=reached[-1].up_to if matched else None,
+            any_amount=matched and reached[-1].up_to is None,
             quality=tuple(result.quality for result in results),
             timing_ms={step: round(spent, 1) for step, spent in timing.items()},
         )
@@ -108,9 +127,14 @@ class Comparer:
         timing["detect"] += (time.perf_counter() - started) * 1000
         if isinstance(face, str):
             return _Looked(face, None, None)
-        quality = measure_in(picture, face)
         started = time.perf_counter()
-        embedding = self._embedder.embed(picture, face)
+        aligned = self._embedder.align(picture, face)
+        timing["align"] += (time.perf_counter() - started) * 1000
+        started = time.perf_counter()
+        quality = measure(aligned, face, (picture.shape[1], picture.shape[0]))
+        timing["quality"] += (time.perf_counter() - started) * 1000
+        started = time.perf_counter()
+        embedding = self._embedder.embed_aligned(aligned)
         require_unit(embedding)
         timing["embed"] += (time.perf_counter() - started) * 1000
         problem = instruction(quality, self._policy.quality.for_pictures())
@@ -123,4 +147,6 @@ class Comparer:
             return "RETRY", tuple(dict.fromkeys(problem.reason for problem in problems))
         if score >= self._threshold:
             return "ACCEPT", ("MATCH",)
+        if score >= self._bands[0][1]:
+            return "REFER", ("AMOUNT_TOO_HIGH",)
         return "REFER", ("INCONCLUSIVE" if score >= self._grey_threshold else "MISMATCH",)

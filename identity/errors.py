@@ -35,6 +35,14 @@ class CalibrationMismatch(IdentityError):
         self.found, self.expected = found, expected
 
 
+class CalibrationOfMoreFrames(IdentityError):
+    """The policy fuses fewer frames than the calibration, so its scores scatter more."""
+
+    def __init__(self, wanted: int, calibrated: int) -> None:
+        super().__init__(f"Calibration is of {calibrated} fused frames, the policy fuses {wanted}")
+        self.wanted, self.calibrated = wanted, calibrated
+
+
 class UnsupportedFalseMatchRate(IdentityError):
     """The calibration holds too few comparisons to support the target."""
 
@@ -52,6 +60,24 @@ class ImageRefused(IdentityError):
     def __init__(self, source: str, reason: str) -> None:
         super().__init__(f"Picture {source}: {reason}")
         self.source, self.reason = source, reason
+
+
+class ProtocolRefused(IdentityError, UsageError):
+    """A list of comparisons that cannot be used; the message names file and line."""
+
+    def __init__(self, source: str, line: int, reason: str) -> None:
+        super().__init__(f"{source}:{line}: {reason}")
+        self.source, self.line, self.reason = source, line, reason
+
+
+class NothingCompared(IdentityError):
+    """No mated or no non-mated comparison could be made, so there is no rate to tell."""
+
+    def __init__(self, made: int, wanted: int) -> None:
+        super().__init__(
+            f"{made} of {wanted} comparisons could be made; mated and non-mated ones are needed"
+        )
+        self.made, self.wanted = made, wanted
 
 
 class ReferenceUnreadable(IdentityError):

@@ -22,6 +22,7 @@ from identity.quality.values import FaceQuality, Measure, View
 from models.values import FaceDetection, Image
 
 __all__ = [
+    "CROP_MEASURES",
     "GATE",
     "MEASURES",
     "UNITS",
@@ -54,6 +55,9 @@ MEASURES: tuple[Measure, ...] = (
     OffCentreX(),
     OffCentreY(),
 )
+
+# Those that need nothing but the aligned crop.
+CROP_MEASURES: tuple[Measure, ...] = MEASURES[5:11]
 
 UNITS: dict[str, str] = {each.name: each.unit for each in MEASURES}
 
