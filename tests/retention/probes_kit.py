@@ -9,8 +9,9 @@ from retention import probe_files
 from retention.keyfiles import KeyDirectory
 from retention.keysources import FileKeys
 from retention.probe_files import Bound
+from retention.records.keeping import HoldReleased
 from retention.records.payloads import ConsentGiven
-from retention.store import people, probes
+from retention.store import holds, people, probes
 from retention.store.database import NodeStore
 
 PERSON, OTHER = "a" * 64, "b" * 64
@@ -83,3 +84,9 @@ def open_probe(store: NodeStore, receipt: str) -> bytes:
     digest = hashlib.sha256(EVIDENCE).hexdigest()
     bound = Bound(receipt, row.session, row.person_ref, digest)
     return probe_files.open_sealed((folder(store) / receipt).read_bytes(), data_key, bound)
+
+
+def release(store: NodeStore, hold: str) -> None:
+    released = HoldReleased(hold=hold, authority="inspector", author="i", reason="over")
+    with store.write() as connection:
+        assert holds.release(store, connection, released) == "released"

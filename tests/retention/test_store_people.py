@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
-from retention.records.clock import ManualClock
+from retention.records.clock import ManualClock, to_text
 from retention.records.ids import SeededIds
 from retention.records.payloads import ConsentGiven
+from retention.records.people import ConsentGiven2
 from retention.store import people
 from retention.store.database import NodeStore
 from retention.store.log import all_records
@@ -37,10 +39,16 @@ def give(store: NodeStore, ids: SeededIds) -> str:
 
 
 def enrol(
-    store: NodeStore, ids: SeededIds, consent: str, *, days: int = 10, person: str = PERSON
+    store: NodeStore,
+    ids: SeededIds,
+    consent: str,
+    *,
+    days: int = 10,
+    person: str = PERSON,
+    **changes: object,
 ) -> str:
     now = store.clock.now()
-    reference = Reference(
+    made = Reference(
         id=ids.new(),
         person_ref=person,
         consent=consent,
@@ -52,6 +60,7 @@ def enrol(
         enrolled_at=now,
         expires_at=now + timedelta(days=days),
     )
+    reference = replace(made, **changes)  # type: ignore[arg-type]
     with store.write() as connection:
         people.insert_reference(store, connection, reference, counter="c1")
         assert people.latest_reference(connection, person, now) == reference
@@ -158,3 +167,105 @@ def test_nothing_is_enrolled_without_a_standing_consent_of_the_person(
         )
     assert kinds(store) == before
     assert latest(store) is None
+
+
+# -- age, quality, contract -----------------------------------------------------------------------
+
+
+def said(store: NodeStore, kind: str) -> list[dict[str, object]]:
+    with store.read() as connection:
+        return [one.parse().payload for one in all_records(connection) if one.kind == kind]
+
+
+def test_age_and_quality_of_the_picture_are_kept_and_recorded(
+    store: NodeStore, ids: SeededIds, consent: str
+) -> None:
+    taken = datetime.fromisoformat("2019-05-06T07:08:09+00:00")
+    enrol(store, ids, consent, portrait_at=taken, quality="poor")
+    (record,) = said(store, "reference.enrolled")
+    assert (record["portrait_at"], record["quality"]) == (to_text(taken), "poor")
+    enrol(store, ids, consent)
+    assert said(store, "reference.enrolled")[1]["portrait_at"] is None
+
+
+def test_the_words_that_were_shown_are_kept_with_the_consent(
+    store: NodeStore, ids: SeededIds
+) -> None:
+    given = ConsentGiven2(
+        consent=ids.new(),
+        person_ref=PERSON,
+        purpose="face_verification",
+        notice_version="2",
+        method="signed",
+        operator="op",
+        notice_sha256="d" * 64,
+        guardian_ref=None,
+    )
+    with store.write() as connection:
+        people.give_consent(store, connection, given, counter="c1")
+        found = people.read_consent(connection, given.consent)
+    assert found is not None
+    assert found.notice_sha256 == "d" * 64
+
+
+def outdated(store: NodeStore) -> set[str]:
+    with store.read() as connection:
+        rows = connection.execute(
+            "SELECT id FROM reference_templates WHERE outdated_at IS NOT NULL"
+        )
+        return {row["id"] for row in rows}
+
+
+def test_a_new_contract_marks_the_references_of_others_once(
+    store: NodeStore, ids: SeededIds, consent: str, clock: ManualClock
+) -> None:
+    old = {enrol(store, ids, consent), enrol(store, ids, consent)}
+    enrol(store, ids, consent, contract_id="9" * 64)
+    assert people.mark_outdated(store, "9" * 64) == 2
+    assert outdated(store) == old
+    marked_at = clock.now()
+    clock.advance(timedelta(hours=1))
+    assert people.mark_outdated(store, "9" * 64) == 0
+    assert said(store, "references.outdated") == [{"contract_id": "9" * 64, "references": 2}]
+    with store.read() as connection:
+        found = people.reference_by_id(connection, min(old))
+    assert found is not None
+    assert found.outdated_at == marked_at
+
+
+def test_going_back_to_the_old_contract_makes_its_references_usable_again(
+    store: NodeStore, ids: SeededIds, consent: str
+) -> None:
+    first = enrol(store, ids, consent)
+    second = enrol(store, ids, consent, contract_id="9" * 64)
+    people.mark_outdated(store, "9" * 64)
+    assert people.mark_outdated(store, "c" * 64) == 1
+    assert outdated(store) == {second}
+    assert first not in outdated(store)
+
+
+def test_a_node_whose_contract_stays_records_nothing(
+    store: NodeStore, ids: SeededIds, consent: str
+) -> None:
+    enrol(store, ids, consent)
+    before = kinds(store)
+    assert people.mark_outdated(store, "c" * 64) == 0
+    assert kinds(store) == before
+
+
+def test_resealing_changes_the_sealed_form_and_nothing_else(
+    store: NodeStore, ids: SeededIds, consent: str
+) -> None:
+    reference = enrol(store, ids, consent, portrait_at=store.clock.now())
+    with store.write() as connection:
+        before = people.reference_by_id(connection, reference)
+        assert before is not None
+        assert [r.id for r in people.not_under(connection, "k2", "", 10)] == [reference]
+        again = replace(before, key_id="k2", nonce=b"m" * 12, sealed=b"again")
+        people.reseal(connection, replace(again, person_ref=OTHER, quality="poor"))
+        people.record_rekeyed(store, connection, "k1", "k2", 1)
+        assert people.reference_by_id(connection, reference) == again
+        assert people.not_under(connection, "k2", "", 10) == []
+        assert [people.count_under(connection, key) for key in ("k1", "k2")] == [0, 1]
+    (record,) = said(store, "references.rekeyed")
+    assert record == {"from_key_id": "k1", "to_key_id": "k2", "references": 1, "remaining": 0}
