@@ -210,9 +210,32 @@ def is_grey(signals: Sequence[Signal], limits: LivenessLimits) -> bool:
     return bool(forbidding) and not beyond
 
 
-def suspected(signals: Sequence[Signal]) -> tuple[str, ...]:
-    """Return the names of the signals that were assessed and failed."""
-    return tuple(each.name for each in signals if each.verdict is Verdict.FAIL)
+def suspected(signals: Sequence[Signal], limits: LivenessLimits) -> tuple[str, ...]:
+    """Return the names of the signals that make this a suspected attack.
+
+    A passive model that only doubts is none of them: it doubts living people too.
+    """
+    return tuple(
+        each.name
+        for each in signals
+        if each.verdict is Verdict.FAIL and _forbids(each, limits, turned=True)
+    )
+
+
+def not_working(
+    limits: LivenessLimits, camera: CameraIdentity, *, passive: bool
+) -> tuple[str, ...]:
+    """Return the required signals that cannot work here, whoever stands there.
+
+    Anything in it means that the face method is off; the verifier says so when it starts.
+    """
+    broken = {
+        "depth": True,
+        "passive": not passive,
+        "camera": camera.virtual,
+        "challenge": limits.challenge == "never",
+    }
+    return tuple(name for name in limits.required if broken.get(name, False))
 
 
 def _forbids(signal: Signal, limits: LivenessLimits, *, turned: bool) -> bool:

@@ -22,12 +22,17 @@ ABOUT = About(
     blind_to="good prints and screens, unlike light or cameras; it also suspects living people",
 )
 
+# The models want to see what is around a face. Of 100 photographs of living people they pass 94 %
+# where the picture holds twice the face's box, 87 % at 1.5 times, 65 % at 1.1 times and none of 40
+# others that the face fills (share of at least 0.5); with less than this nothing is asked.
+LEAST_ROOM = 1.5
+
 LiveProbability = Callable[[LookedFrame], float | None]
 
 
 def asked(frames: Sequence[LookedFrame], used: Sequence[int]) -> tuple[int, ...]:
-    """Return the frames that the models are asked about: the compared ones."""
-    return tuple(index for index in used if frames[index].passive)
+    """Return the frames that the models are asked about: the compared ones that leave room."""
+    return tuple(index for index in used if frames[index].passive and _has_room(frames[index]))
 
 
 def live_probability(
@@ -35,6 +40,12 @@ def live_probability(
 ) -> float | None:
     """Return the models' answer on one frame; None when no crops were kept of it."""
     return model(frame.passive) if frame.passive else None
+
+
+def _has_room(frame: LookedFrame) -> bool:
+    """Return whether the frame holds enough beside the face for the models to judge by."""
+    (width, height), (_, _, face_width, face_height) = frame.frame_size, frame.face.box
+    return width >= LEAST_ROOM * face_width and height >= LEAST_ROOM * face_height
 
 
 def signal(
