@@ -6,12 +6,17 @@ import sqlite3
 from typing import Any
 
 from edge.config import CameraConfig, EdgeConfig
+from identity.errors import PolicyRefused
+from identity.policy_files import policy_in_force
 from retention.durable import is_held
+from retention.keyfiles import KeyRefused
 from retention.nodefile import NodeFile
 from retention.plan import Plan, gather
 from retention.records.clock import SystemClock, from_micros, to_text
-from retention.store import alarms, footage
+from retention.store import alarms, face_locks, footage
+from retention.store.alarms import Alarm
 from retention.store.database import open_read_only
+from retention.store.subjects import face_counts
 
 
 def read(config: EdgeConfig) -> dict[str, Any]:
@@ -33,10 +38,48 @@ def read(config: EdgeConfig) -> dict[str, Any]:
                 for one in alarms.open_alarms(connection)
             ],
             **_room(plan),
+            "faces": _faces(config, connection),
             "cameras": [_camera(connection, camera) for camera in config.cameras],
         }
     finally:
         connection.close()
+
+
+def _faces(config: EdgeConfig, connection: sqlite3.Connection) -> dict[str, Any]:
+    """Return what the node holds of faces, by which policy they are judged, and why the method is
+    off, if it is. Keys that only the running node is given cannot be counted here."""
+    try:
+        known = {key.key_id for key in config.reference_keys().all()}
+    except KeyRefused:
+        known = None
+    held = face_counts(connection, known or ())
+    off = [one for one in alarms.open_alarms(connection) if one.alarm == Alarm.FACE_METHOD_OFF]
+    policy, refused = _policy(config)
+    return {
+        "subjects": held.subjects,
+        "references": held.references,
+        "references_outdated": held.outdated,
+        "references_without_key": None if known is None else held.key_missing,
+        "probes": held.probes,
+        "probes_without_key": None if known is None else held.probes_key_missing,
+        "locked": len(face_locks.locked(connection)),
+        "policy": policy,
+        "policy_refused": refused,
+        "off": off[0].detail if off else None,
+    }
+
+
+def _policy(config: EdgeConfig) -> tuple[dict[str, str] | None, str | None]:
+    try:
+        found = policy_in_force(config.verification.policy, config.policy_key, SystemClock().now())
+    except PolicyRefused as exc:
+        return None, str(exc)
+    return {
+        "name": found.name,
+        "version": found.version,
+        "effective_from": found.effective_from,
+        "digest": found.digest,
+    }, None
 
 
 def _room(plan: Plan) -> dict[str, Any]:
@@ -62,6 +105,7 @@ def lines(found: dict[str, Any]) -> list[str]:
         f"记录 / records {found['records']}, 待传 / backlog {found['backlog']}, "
         f"异常 / incidents {found['incidents']}",
         _room_line(found),
+        *_face_lines(found["faces"]),
     ]
     said += [
         f"存储卷 / volume {one['name']}: {one['condition']}"
@@ -75,6 +119,22 @@ def lines(found: dict[str, Any]) -> list[str]:
         gap = camera["gap"]
         state = f"缺口 / gap {gap['cause']} since {gap['since']}" if gap else "录像中 / recording"
         said.append(f"{camera['camera']}: {state}; 最近 / last segment {camera['last_segment']}")
+    return said
+
+
+def _face_lines(faces: dict[str, Any]) -> list[str]:
+    policy = faces["policy"]
+    named = faces["policy_refused"] if policy is None else f"{policy['name']} {policy['version']}"
+    said = [
+        f"人脸核验 / faces: 策略 / policy {named}; 人数 / people {faces['subjects']}, "
+        f"照片 / references {faces['references']}, 待重采 / outdated "
+        f"{faces['references_outdated']}, 已锁定 / locked {faces['locked']}"
+    ]
+    lost = (faces["references_without_key"] or 0) + (faces["probes_without_key"] or 0)
+    if lost:
+        said.append(f"密钥缺失 / key missing: {lost}")
+    if faces["off"] is not None:
+        said.append(f"人脸核验已停用 / the face method is off: {faces['off']}")
     return said
 
 

@@ -52,6 +52,12 @@ def suspect(
     now = store.clock.now()
     after = now - timedelta(minutes=limits.suspicion_minutes)
     person_ref = payload.subject_ref
+    # What lies too far back counts no more; the records tell of it.
+    connection.execute(
+        "DELETE FROM face_suspicions WHERE at <= ? AND person_ref NOT IN"
+        " (SELECT person_ref FROM face_locks)",
+        (to_micros(after),),
+    )
     connection.execute(
         "INSERT INTO face_suspicions (receipt, person_ref, at) VALUES (?, ?, ?)",
         (payload.receipt, person_ref, to_micros(now)),
@@ -104,13 +110,3 @@ def locked(connection: sqlite3.Connection) -> list[FaceLock]:
         "SELECT person_ref, since, receipt FROM face_locks ORDER BY since, person_ref"
     )
     return [FaceLock(*row) for row in rows]
-
-
-def forget_before(connection: sqlite3.Connection, before: int) -> int:
-    """Delete suspicions older than a moment (microseconds) of credentials that are not locked."""
-    gone = connection.execute(
-        "DELETE FROM face_suspicions WHERE at < ? AND person_ref NOT IN"
-        " (SELECT person_ref FROM face_locks)",
-        (before,),
-    )
-    return gone.rowcount
