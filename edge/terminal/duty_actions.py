@@ -38,6 +38,9 @@ from retention.terms.problems import Problem, Refusal
 from retention.withdrawal import Withdrawn
 
 METHOD = "own_secret"
+State = Literal["present", "doubtful", "absent"]
+Counted = Literal["present", "doubtful", "absent", "nobody"]
+_BEST_FIRST: tuple[State, ...] = ("present", "doubtful", "absent")
 _ANSWER: TypeAdapter[DutyLooked | EnrolmentRefused] = TypeAdapter(
     Annotated[DutyLooked | EnrolmentRefused, Field(discriminator="answer")]
 )
@@ -51,7 +54,7 @@ class OnDuty:
     pharmacist: str
     counter: str
     method: Literal["face", "secret"]
-    state: Literal["present", "doubtful", "absent"]
+    state: State
     signed_in_at: datetime
     since: datetime
     seen_at: datetime
@@ -74,6 +77,12 @@ def is_present(parts: Parts) -> bool:
     """Tell whether a pharmacist is present in the pharmacy, as the gate asks it."""
     with parts.store.read() as connection:
         return duty.present(connection, None, parts.store.clock, parts.config.presence)
+
+
+def standing_of(there: tuple[OnDuty, ...]) -> Counted:
+    """Return what those on duty come to, for the pharmacy as a whole: the best of them counts."""
+    found = {one.state for one in there}
+    return next((state for state in _BEST_FIRST if state in found), "nobody")
 
 
 def _shown(parts: Parts, row: DutyRow) -> OnDuty:

@@ -41,6 +41,7 @@ MAX_REFERENCE_BYTES = MAX_PICTURE_TEXT + 4096
 MAX_DISCARDED_BYTES = 32 * 1024 * 1024
 OPEN_PATHS = frozenset({"/v1/pairing", "/counter/pairing"})
 REFERENCES = "/v1/references"
+DUTY_REFERENCE = "/counter/duty/reference"
 TERMINAL_COOKIE = "terminal"
 UPLOADS = ("/reference", "/proxy")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -170,7 +171,7 @@ def _limit(scope: Scope) -> int:
         return MAX_BODY_BYTES
     if path.startswith("/counter/sessions/") and path.endswith(UPLOADS):
         return MAX_REFERENCE_BYTES
-    return MAX_REFERENCE_BYTES if path == REFERENCES else MAX_BODY_BYTES
+    return MAX_REFERENCE_BYTES if path in (REFERENCES, DUTY_REFERENCE) else MAX_BODY_BYTES
 
 
 async def _discard(scope: Scope, receive: Receive) -> None:
