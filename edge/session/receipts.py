@@ -1,4 +1,4 @@
-"""Decision receipts that need no camera: a pharmacist's attestation, and refusals to look.
+"""Decision receipts that need no camera: what others vouch for, and refusals to look.
 
 The policy named in them is the small table below, so its digest says under which terms they
 were given.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from edge.session.state import SessionState
+from identity.methods import Vouched
 from retention.records.canonical import digest_of
 from retention.records.clock import to_text
 from retention.records.people import AgeBand, DecisionReceipt2, IdentityDecided2
@@ -26,27 +27,28 @@ DOCUMENT_TYPES = (
 )
 
 
-def attested(
+def vouched(
     state: SessionState,
+    said: Vouched,
     *,
     receipt: str,
-    pharmacist: str,
-    document_type: str,
     now: datetime,
     valid_for: timedelta,
     signer: Signer,
 ) -> IdentityDecided2:
-    """A pharmacist compared the document of the person at the counter: ACCEPT, for any amount."""
+    """A pharmacist or a device vouches for the person at the counter; an ACCEPT is for any
+    amount."""
     made = _receipt(
         state,
         receipt=receipt,
-        method="document_attested",
-        outcome="ACCEPT",
-        reason="DOCUMENT_ATTESTED",
+        method=said.method.value,
+        outcome=said.outcome,
+        reason=said.reason,
         now=now,
         valid_for=valid_for,
-        attested_by=pharmacist,
-        document_type=document_type,
+        attested_by=said.attested_by,
+        document_type=said.document_type,
+        device=said.device,
     )
     return sign_receipt(made, signer)
 
@@ -89,6 +91,7 @@ def _receipt(
     valid_for: timedelta,
     attested_by: str | None = None,
     document_type: str | None = None,
+    device: str | None = None,
     age_band: AgeBand | None = None,
 ) -> DecisionReceipt2:
     subject_ref, subject_role = state.subject
@@ -139,7 +142,7 @@ def _receipt(
             "reference_standing": None,
             "liveness_model": None,
             "runtime": None,
-            "device": None,
+            "device": device,
             "age_band": age_band or known_age,
             "sex": sex,
         }

@@ -19,6 +19,7 @@ from edge.session.commands import GateTerms, Outcome, Ruling
 from edge.session.limits import LimitsInForce
 from edge.session.state import CHILD, SessionState, fold
 from edge.session.tries import why_no_face
+from identity.methods import Vouched, by_pharmacist
 from retention.records import payloads as p
 from retention.records.fields import Frozen
 from retention.records.people import AgeBand, ProxyDeclared2, SessionOpened2, Sex
@@ -148,15 +149,24 @@ class SessionService:
         """Record a pharmacist's comparison of a document, once the credential was checked. The face
         method of whoever was attested is open again. A child is not verified in person."""
 
+        return self.vouch(caller, session, by_pharmacist(pharmacist, document_type))
+
+    def vouch(
+        self, caller: Caller, session: str, said: Vouched, *, of: str | None = None
+    ) -> SessionState:
+        """Record what a pharmacist or a device says of the person at the counter; `of` is whom it
+        was said of, and of nobody else it counts. A child is not verified in person."""
+
         def command(state: SessionState) -> Ruling:
             refusal = commands.changeable(state) or commands.needs_guardian(state)
             if refusal is not None:
                 return refusal
-            decided = receipts.attested(
+            if of is not None and of != state.subject[0]:
+                return commands.refuse("RECEIPT_OTHER_CLAIM", "somebody else is verified now")
+            decided = receipts.vouched(
                 state,
+                said,
                 receipt=self.store.ids.new(),
-                pharmacist=pharmacist,
-                document_type=document_type,
                 now=self.store.clock.now(),
                 valid_for=self.receipt_for,
                 signer=self._signer,

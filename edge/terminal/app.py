@@ -23,6 +23,7 @@ from edge.terminal.pairing import terminal_of
 from edge.terminal.parts import Parts
 from edge.terminal.problems import PROBLEM_SCHEMA, install
 from edge.terminal.routes_decisions import decisions_router
+from edge.terminal.routes_devices import devices_router
 from edge.terminal.routes_duty import duty_router
 from edge.terminal.routes_people import people_router
 from edge.terminal.routes_sessions import sessions_router
@@ -71,6 +72,7 @@ def create_app(
     for router in (people_router, sessions_router, decisions_router, settlement_router):
         app.include_router(router(parts))
     app.include_router(duty_router(parts))
+    app.include_router(devices_router(parts))
     app.include_router(live_router(parts))
     _add_health(app, parts)
     install_pages(app, parts)

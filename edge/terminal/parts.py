@@ -18,6 +18,7 @@ from edge.session.service import Caller, SessionService, Standing
 from edge.session.settling import Settler
 from edge.session.state import SessionState
 from edge.terminal.cameras import CameraPictures
+from edge.terminal.devices import Devices, devices_of
 from edge.terminal.live import LiveView
 from edge.terminal.models import Certificate
 from edge.terminal.people import age_and_sex, person_ref
@@ -66,9 +67,11 @@ class Parts:
     # What the watch shows of the cameras; None where no watch process publishes.
     cameras: CameraPictures | None = None
     room: RoomWatch = field(init=False)
+    devices: Devices = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "room", RoomWatch(self.config, self.store))
+        object.__setattr__(self, "devices", devices_of(self.config))
         locks = {camera.id: threading.Lock() for camera in self.config.cameras}
         object.__setattr__(self, "cameras_in_use", locks)
 

@@ -1,0 +1,118 @@
+"""What the devices beside the counter can do for a session: confirm a person, read a card.
+
+A device is asked by one session at a time. Whatever comes of it is recorded: confirmed, refused,
+somebody else, or no answer that can be relied on. The number that a device names becomes a
+person_ref here and goes no further; a card's portrait goes to the verifier and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import structlog
+
+from edge.session.service import Caller
+from edge.session.state import SessionState
+from edge.terminal import actions, consents
+from edge.terminal.people import person_ref
+from hardware.devices import (
+    Device,
+    DeviceAnswer,
+    DeviceUnavailable,
+    issued,
+    portrait_of,
+)
+from identity.methods import BY_METHOD, DeviceMethod, by_device, without_answer
+from retention.terms.problems import Problem, Refusal
+
+if TYPE_CHECKING:
+    from edge.terminal.parts import Parts
+    from edge.verifier.protocol import Enrolled
+
+log = structlog.get_logger()
+CARD_SOURCE = "id_card_chip"
+
+
+@dataclass(frozen=True, slots=True)
+class CardRead:
+    """What a card says of its holder, for the form of a new session. Kept nowhere."""
+
+    cert_type: str
+    number: str = field(repr=False)
+    name: str | None = field(repr=False)
+
+
+def verify(parts: Parts, caller: Caller, session: str, method: DeviceMethod) -> SessionState:
+    """Have a device confirm the person at the counter. Raises Refusal: of the session,
+    METHOD_NOT_CONFIGURED, BUSY, and DEVICE_UNAVAILABLE (503) once that is recorded."""
+    state = actions.look_up(parts, caller, session)
+    kind = BY_METHOD[method].device
+    if kind is None:
+        raise ValueError(f"{method} needs no device")
+    with parts.devices.asked(kind) as device:
+        answer = _answer(device)
+    if answer is None:
+        parts.service.vouch(caller, session, without_answer(method))
+        raise Refusal(Problem(503, "DEVICE_UNAVAILABLE"))
+    # Who is claimed may have changed while the device was asked: what stands then is what counts.
+    subject_ref = state.subject[0]
+    said = by_device(method, answer, is_subject=_ref_of(parts, answer) == subject_ref)
+    return actions.decided(parts, parts.service.vouch(caller, session, said, of=subject_ref))
+
+
+def read_card(parts: Parts, caller: Caller) -> CardRead:
+    """Read the card on the reader, to open a session with it. Raises Refusal."""
+    answer = _card(parts)
+    if answer.cert_type is None or answer.number is None:
+        raise Refusal(Problem(503, "DEVICE_UNAVAILABLE"))
+    log.info("card_read", counter=caller.counter)
+    return CardRead(answer.cert_type, answer.number, answer.name)
+
+
+def enrol_card(parts: Parts, caller: Caller, session: str, consent: str) -> Enrolled:
+    """Make a reference of the portrait on the subject's card. Raises Refusal: RECEIPT_OTHER_CLAIM
+    for another person's card, and all that enrolling a picture raises."""
+    state = actions.look_up(parts, caller, session)
+    answer = _card(parts)
+    if _ref_of(parts, answer) != state.subject[0]:
+        raise Refusal(Problem(409, "RECEIPT_OTHER_CLAIM", "the card is another person's"))
+    try:
+        portrait, when = portrait_of(answer), issued(answer)
+    except DeviceUnavailable as exc:
+        raise Refusal(Problem(422, "IMAGE_REFUSED", exc.reason)) from exc
+    return consents.enrol(
+        parts,
+        caller,
+        state.subject[0],
+        consent=consent,
+        source=CARD_SOURCE,
+        picture=portrait,
+        age=state.subject_age_and_sex[0],
+        portrait_at=when,
+    )
+
+
+def _card(parts: Parts) -> DeviceAnswer:
+    with parts.devices.asked("card_reader") as device:
+        answer = _answer(device)
+    if answer is None:
+        raise Refusal(Problem(503, "DEVICE_UNAVAILABLE"))
+    if answer.outcome != "confirmed":
+        raise Refusal(Problem(409, "DEVICE_REFUSED"))
+    return answer
+
+
+def _answer(device: Device) -> DeviceAnswer | None:
+    """Ask a device; None when nothing can be relied on. Nothing of the person is logged."""
+    try:
+        return device.ask()
+    except DeviceUnavailable as exc:
+        log.error("device_unavailable", kind=exc.kind, reason=exc.reason)
+        return None
+
+
+def _ref_of(parts: Parts, answer: DeviceAnswer) -> str | None:
+    if answer.cert_type is None or answer.number is None:
+        return None
+    return person_ref(parts.person_key, answer.cert_type, answer.number)
