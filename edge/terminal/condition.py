@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from edge.config import CameraConfig
+from edge.terminal.duty_actions import Counted, on_duty, standing_of
 from edge.uplink.contact import read_contact
 from edge.uplink.status import is_fresh
 from retention.records.clock import from_micros, from_text, to_micros
@@ -47,7 +48,9 @@ class CentralCondition:
 class Condition:
     """`disk_days` by the node's forecast, None while too little was recorded to tell; `disk_free`
     in bytes; `look_days` and `stop_days` are the limits of the configuration; `face` says whether
-    the verifier gave a sign of life lately."""
+    the verifier gave a sign of life lately, `face_off` why it looks at nobody all the same. `duty`
+    is what the pharmacists on duty come to, None where none is wanted and none signed in;
+    `duty_confirm` names those who have to give their secret again soon."""
 
     cameras: tuple[CameraCondition, ...]
     central: CentralCondition
@@ -56,6 +59,9 @@ class Condition:
     look_days: int
     stop_days: int
     face: bool
+    face_off: str | None
+    duty: Counted | None
+    duty_confirm: tuple[str, ...]
 
     @property
     def disk_mark(self) -> Literal["ok", "look", "stop"]:
@@ -70,6 +76,15 @@ def condition(parts: Parts) -> Condition:
     now = to_micros(parts.store.clock.now())
     with parts.store.read() as connection:
         cameras = tuple(_camera(parts, connection, camera, now) for camera in parts.config.cameras)
+        off = next(
+            (
+                row.detail
+                for row in alarms.open_alarms(connection)
+                if row.alarm == Alarm.FACE_METHOD_OFF
+            ),
+            None,
+        )
+    there = on_duty(parts)
     return Condition(
         cameras=cameras,
         central=_central(parts),
@@ -77,7 +92,10 @@ def condition(parts: Parts) -> Condition:
         disk_free=room.free_bytes,
         look_days=limits.warn_days,
         stop_days=limits.alarm_days,
-        face=parts.live is None or parts.live.verifier_heard,
+        face=off is None and (parts.live is None or parts.live.verifier_heard),
+        face_off=off,
+        duty=standing_of(there) if there or parts.config.presence.required else None,
+        duty_confirm=tuple(one.pharmacist for one in there if one.confirm_now),
     )
 
 

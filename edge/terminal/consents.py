@@ -27,6 +27,7 @@ from retention.records.clock import to_text
 from retention.records.people import AgeBand, ConsentGiven2
 from retention.store import people
 from retention.terms.problems import Problem, Refusal
+from retention.withdrawal import Withdrawn, withdraw
 
 PURPOSE = "face_verification"
 # Why the verifier may not enrol, apart from the picture.
@@ -80,17 +81,27 @@ def _words_shown(parts: Parts, terms: ConsentTerms) -> str:
     return terms.notice_sha256
 
 
-def withdraw_consent(parts: Parts, caller: Caller, consent: str) -> tuple[str, ...]:
-    """Withdraw a consent and return the references that were erased. Raises Refusal."""
-    erased: tuple[str, ...] = ()
-    with parts.store.write() as connection:
-        found = people.read_consent(connection, consent)
-        if found is None:
-            raise Refusal(Problem(404, "CONSENT_UNKNOWN"))
-        if found.withdrawn_at is None:
-            erased = people.withdraw_consent(parts.store, connection, found, counter=caller.counter)
-    people.fold_wal(parts.store)
-    return erased
+def withdraw_consent(parts: Parts, caller: Caller, consent: str) -> Withdrawn:
+    """Withdraw a consent: what it allowed is erased at once, with a proof. Raises Refusal."""
+    try:
+        return withdraw(parts.store, consent, parts.service.terms.signer, counter=caller.counter)
+    except people.ConsentMissing as exc:
+        raise Refusal(Problem(404, "CONSENT_UNKNOWN")) from exc
+
+
+def withdraw_all(parts: Parts, caller: Caller, consent: str) -> tuple[Withdrawn, ...]:
+    """Withdraw a consent and every other of the same person to face verification. A second time
+    erases nothing more and proves the same. Raises Refusal CONSENT_UNKNOWN."""
+    withdrawn = [withdraw_consent(parts, caller, consent)]
+    while (found := standing(parts, withdrawn[0].person_ref)) is not None:
+        withdrawn.append(withdraw_consent(parts, caller, found.id))
+    return tuple(withdrawn)
+
+
+def standing(parts: Parts, person_ref: str) -> people.Consent | None:
+    """Return a person's newest consent to face verification that was not withdrawn."""
+    with parts.store.read() as connection:
+        return people.standing_consent(connection, person_ref, PURPOSE)
 
 
 def enrol(
@@ -115,7 +126,7 @@ def enrol(
         portrait_at=None if portrait_at is None else to_text(portrait_at),
         age_band=age,
     )
-    return _enrolled(lambda: parts.verifier.enrol(request, picture))
+    return enrolled(lambda: parts.verifier.enrol(request, picture))
 
 
 def enrol_from_camera(parts: Parts, caller: Caller, session: str, consent: str) -> Enrolled:
@@ -136,7 +147,7 @@ def enrol_from_camera(parts: Parts, caller: Caller, session: str, consent: str) 
         age_band=age,
     )
     with actions.looking(parts, caller):
-        return _enrolled(lambda: parts.verifier.enrol_from_camera(request))
+        return enrolled(lambda: parts.verifier.enrol_from_camera(request))
 
 
 def attested_in_person(parts: Parts, state: SessionState) -> bool:
@@ -160,7 +171,7 @@ def _standing_consent(parts: Parts, person_ref: str, consent: str, age: AgeBand)
     return found.id
 
 
-def _enrolled(ask: Callable[[], Enrolled | EnrolmentRefused]) -> Enrolled:
+def enrolled(ask: Callable[[], Enrolled | EnrolmentRefused]) -> Enrolled:
     try:
         answer = ask()
     except VerifierUnavailable as exc:

@@ -85,8 +85,14 @@ def people_router(parts: Parts) -> APIRouter:
         responses=responses("CONSENT_UNKNOWN"),
     )
     def withdraw(consent: Id, caller: Annotated[Caller, Depends(calling)]) -> WithdrawalAnswer:
-        erased = consents.withdraw_consent(parts, caller, consent)
-        return WithdrawalAnswer(consent=consent, references_erased=erased)
+        done = consents.withdraw_consent(parts, caller, consent)
+        return WithdrawalAnswer(
+            consent=consent,
+            references_erased=done.references,
+            probes_erased=done.probes,
+            probes_held=done.probes_held,
+            proof=done.proof,
+        )
 
     @router.post(
         "/references",

@@ -32,6 +32,7 @@ from retention.records.people import (
     ProxyDeclared2,
 )
 from retention.terms.reasons import BY_CODE
+from retention.withdrawal import ErasureProof
 
 NextStep = Literal[
     "enrol_or_attest",
@@ -109,10 +110,16 @@ class NoticeAnswer(BaseModel):
 
 
 class WithdrawalAnswer(BaseModel):
-    model_config = _like({"consent": UUID, "references_erased": [UUID]})
+    """What a withdrawal erased. Pictures that a legal hold covers go when it is released. `proof`
+    holds the records of the erasure with their audit paths in the node's log (RFC 9162)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     consent: str
     references_erased: tuple[str, ...]
+    probes_erased: tuple[str, ...]
+    probes_held: int
+    proof: ErasureProof
 
 
 class ReferenceAnswer(BaseModel):

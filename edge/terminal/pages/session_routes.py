@@ -39,7 +39,6 @@ from retention.records.clock import from_text
 from retention.records.fields import Id
 from retention.records.payloads import DecisionReceipt
 from retention.records.people import DecisionReceipt2
-from retention.store import people
 from retention.terms.problems import Problem, Refusal
 
 SIGNATURES = ("patient_signature_sha256", "purchaser_signature_sha256")
@@ -86,9 +85,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     @router.post("/reference")
     def reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
-        given = _standing_consent(parts, state)
-        if given is None:
-            raise Refusal(Problem(409, "NO_CONSENT"))
+        given = _consented(parts, state)
         picture = form.files.get("picture")
         if picture is None:
             raise at_fault("reference", "picture")
@@ -112,9 +109,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     @router.post("/camera-reference")
     def camera_reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
-        given = _standing_consent(parts, state)
-        if given is None:
-            raise Refusal(Problem(409, "NO_CONSENT"))
+        given = _consented(parts, state)
 
         def deed() -> str:
             consents.enrol_from_camera(parts, caller, session, given)
@@ -184,8 +179,8 @@ def page_values(
     """Return what the session's page shows."""
     view = parts.view(state)
     enrolled = parts.standing(state).enrolled
-    agreed = _agreed_to(parts, state)
-    consented = agreed == notice.VERSION
+    agreed = consents.standing(parts, state.subject[0])
+    consented = agreed is not None and agreed.notice_version == notice.VERSION
     chosen = way_of(view, way, enrolled, consented) if view.state == "open" else "none"
     leaving = chosen in ("self", "end")
     if step is None or way is not None:
@@ -226,17 +221,12 @@ def _amount_too_high(view: SessionView, receipt: DecisionReceipt | None) -> bool
     return Decimal(view.basket.total) > Decimal(limit)
 
 
-def _agreed_to(parts: Parts, state: SessionState) -> str | None:
-    """Return the version of the notice that the present subject last agreed to."""
-    with parts.store.read() as connection:
-        found = people.standing_consent(connection, state.subject[0], consents.PURPOSE)
-    return None if found is None else found.notice_version
-
-
-def _standing_consent(parts: Parts, state: SessionState) -> str | None:
-    with parts.store.read() as connection:
-        found = people.standing_consent(connection, state.subject[0], consents.PURPOSE)
-    return None if found is None else found.id
+def _consented(parts: Parts, state: SessionState) -> str:
+    """Return the consent of the present subject. Raises Refusal NO_CONSENT."""
+    found = consents.standing(parts, state.subject[0])
+    if found is None:
+        raise Refusal(Problem(409, "NO_CONSENT"))
+    return found.id
 
 
 def _declare_proxy(parts: Parts, caller: Caller, session: str, form: Posted) -> None:

@@ -185,6 +185,7 @@ function showSwitch() {
 }
 
 document.addEventListener("click", (event) => {
+  if (event.target.matches("[data-print]")) window.print();
   if (!event.target.matches("[data-sound-switch]")) return;
   localStorage.setItem("sound", soundOn() ? "off" : "on");
   showSwitch();
