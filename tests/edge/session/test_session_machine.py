@@ -15,6 +15,7 @@ from edge.session import commands, receipts
 from edge.session.commands import GateTerms, Ruling
 from edge.session.state import AFTER_CLOSE, SessionState, Stage, advance
 from edge.verifier.protocol import VerifyFace
+from identity.methods import by_pharmacist
 from identity.policy import load_policy
 from retention.records import payloads as p
 from retention.records.clock import ManualClock, from_text, to_text
@@ -156,11 +157,10 @@ class SessionMachine(RuleBasedStateMachine):
     def attest(self) -> None:
         if commands.changeable(self.state) is not None:
             return
-        made = receipts.attested(
+        made = receipts.vouched(
             self.state,
+            by_pharmacist("ph", "id_card"),
             receipt=self.ids.new(),
-            pharmacist="ph",
-            document_type="id_card",
             now=self.clock.now(),
             valid_for=timedelta(minutes=10),
             signer=SIGNER,
