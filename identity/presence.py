@@ -146,7 +146,8 @@ def confirm_in_seconds(standing: Standing, now_ns: int, limits: PresenceLimits) 
     age = age_seconds(standing, now_ns)
     if standing.method != "secret" or standing.state != "present" or age is None:
         return None
-    return max(0.0, limits.confirm_minutes * 60 - age)
+    left = limits.confirm_minutes * 60 - age
+    return left if left >= 0 else None
 
 
 def is_confirmation_near(standing: Standing, now_ns: int, limits: PresenceLimits) -> bool:

@@ -76,11 +76,7 @@ def duty_router(parts: Parts) -> APIRouter:
         responses=responses(),
     )
     def show(_caller: Annotated[Caller, Depends(calling)]) -> DutyView:
-        return DutyView(
-            present=duty_actions.is_present(parts),
-            required=parts.config.presence.required,
-            on_duty=tuple(_view(one) for one in duty_actions.on_duty(parts)),
-        )
+        return _all(parts)
 
     @router.post(
         "",
@@ -99,14 +95,22 @@ def duty_router(parts: Parts) -> APIRouter:
 
     @router.delete(
         "/{pharmacist}",
-        status_code=204,
-        summary="药师签退 / A pharmacist signs out",
+        summary="药师签退 / A pharmacist signs out; who is still on duty",
         responses=responses("NOT_ON_DUTY"),
     )
-    def sign_out(pharmacist: Code, caller: Annotated[Caller, Depends(calling)]) -> None:
+    def sign_out(pharmacist: Code, caller: Annotated[Caller, Depends(calling)]) -> DutyView:
         duty_actions.sign_out(parts, caller, pharmacist)
+        return _all(parts)
 
     return router
+
+
+def _all(parts: Parts) -> DutyView:
+    return DutyView(
+        present=duty_actions.is_present(parts),
+        required=parts.config.presence.required,
+        on_duty=tuple(_view(one) for one in duty_actions.on_duty(parts)),
+    )
 
 
 def _view(one: OnDuty) -> OnDutyView:

@@ -125,6 +125,7 @@ def test_who_gave_their_secret_is_present_until_it_is_due_and_warned_before() ->
     assert not is_confirmation_near(BY_SECRET, at(240 * 60 - 601), LIMITS)
     assert is_confirmation_near(BY_SECRET, at(240 * 60 - 600), LIMITS)
     assert told(BY_SECRET, (240 * 60, Passed())).state == "present"
+    assert confirm_in_seconds(BY_SECRET, at(240 * 60 + 1), LIMITS) is None
 
     due = told(BY_SECRET, (240 * 60 + 1, Passed()))
 
