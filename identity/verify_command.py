@@ -63,6 +63,9 @@ def run(wanted: argparse.Namespace) -> int:
     try:
         policy = load_policy(wanted.policy)
         loaded = load_models(wanted.models)
+        reading = time.perf_counter()
+        pictures = [load_image(path) for path in (wanted.reference, *wanted.probes)]
+        read = time.perf_counter() - reading
         comparer = Comparer(
             policy=policy,
             calibration=load_calibration(loaded.embedder.contract_id),
@@ -71,7 +74,6 @@ def run(wanted: argparse.Namespace) -> int:
             amount=wanted.amount,
         )
         ready = time.perf_counter()
-        pictures = [load_image(path) for path in (wanted.reference, *wanted.probes)]
         found = comparer.compare(pictures[0], pictures[1:])
     except (PolicyRefused, ImageRefused) as exc:
         return _failed(str(exc), wanted.json, 2)
@@ -98,7 +100,8 @@ def run(wanted: argparse.Namespace) -> int:
         "receipt": None,
         "quality": [None if q is None else asdict(q) for q in found.quality],
         "timing_ms": {
-            "load": round((ready - started) * 1000, 1),
+            "load": round((ready - started - read) * 1000, 1),
+            "read": round(read * 1000, 1),
             **found.timing_ms,
             "total": round((time.perf_counter() - started) * 1000, 1),
         },
