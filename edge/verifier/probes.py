@@ -4,6 +4,9 @@ The file is durable before the decision's transaction begins, its key is written
 between leaves a file that nothing opens. The key is wrapped inside the transaction, by the newest
 reference key of that moment, so a rotation that runs beside us can neither miss it nor take the
 key away in between (`edge.rotation` removes keys under the same write lock).
+
+Only who was told so: evidence is kept of a person whose newest standing consent was given under
+words that say it, and those are the consents that carry the digest of their words.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from retention import probe_files
 from retention.keysources import ReferenceKeys
 from retention.probe_files import Bound
 from retention.records.clock import Clock
-from retention.store import probes
+from retention.store import people, probes
 from retention.store.database import NodeStore, StoreUnavailable
 
 
@@ -70,13 +73,20 @@ class ProbeKeeper:
 
     def __init__(self, config: EdgeConfig, store: NodeStore, keys: ReferenceKeys) -> None:
         self._folder = probe_files.folder_of(config.node.data)
-        self._clock, self._keys = store.clock, keys
+        self._store, self._keys = store, keys
 
-    def prepare(self, receipt: str, session: str, person_ref: str, encoded: bytes) -> Prepared:
-        """Seal encoded evidence into a file that is on the disk when this returns.
+    def prepare(
+        self, receipt: str, session: str, person_ref: str, encoded: bytes
+    ) -> Prepared | None:
+        """Seal encoded evidence into a file that is on the disk when this returns; None when the
+        person's consent does not cover keeping it: such a decision cannot be replayed.
 
         Raises StoreUnavailable when the disk does not take it: what cannot be kept is not decided.
         """
+        with self._store.read() as connection:
+            consent = people.standing_consent(connection, person_ref, people.FACE_VERIFICATION)
+        if consent is None or consent.notice_sha256 is None:
+            return None
         bound = Bound(receipt, session, person_ref, hashlib.sha256(encoded).hexdigest())
         data_key = probe_files.fresh_key()
         content = probe_files.seal(encoded, data_key, bound)
@@ -84,4 +94,4 @@ class ProbeKeeper:
             path = probe_files.write(self._folder, receipt, content)
         except OSError as exc:
             raise StoreUnavailable(f"{self._folder}: {exc.strerror}") from exc
-        return Prepared(bound, len(content), path, self._clock, self._keys, data_key)
+        return Prepared(bound, len(content), path, self._store.clock, self._keys, data_key)

@@ -31,6 +31,9 @@ from retention.records.people import (
 from retention.store.database import BUSY_SECONDS, NodeStore, StoreError, StoreUnavailable
 from retention.store.log import append
 
+FACE_VERIFICATION = "face_verification"
+"""The purpose of a customer's consent; a pharmacist's is another."""
+
 
 class ConsentMissing(StoreError):
     """There is no standing consent of this person; nothing may be enrolled or compared."""

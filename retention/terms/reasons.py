@@ -258,6 +258,20 @@ REASONS: tuple[Reason, ...] = (
            "请检查药店编号", "Check the pharmacy's id"),
     Reason("REASON_NEEDED", "请填写理由", "A reason is needed", "请填写理由后再提交",
            "Give a reason, then try again"),
+    # replaying a receipt: why it cannot be any more
+    Reason("RECEIPT_TOO_OLD", "早期凭据，没有记录依据", "The receipt is of a version that cannot be"
+           " replayed", *_NONE),
+    Reason("NOT_BY_FACE", "不是人脸核验，没有可重做的内容", "No face decision: there is nothing to"
+           " make again", *_NONE),
+    Reason("NO_EVIDENCE_KEPT", "这次核验没有留样", "No evidence was kept of this decision", *_NONE),
+    Reason("EVIDENCE_EXPIRED", "留样已到期删除", "The evidence was erased at its end", *_NONE),
+    Reason("EVIDENCE_WITHDRAWN", "本人撤回同意，留样已删除",
+           "Consent was withdrawn, the evidence is erased", *_NONE),
+    Reason("EVIDENCE_KEY_LOST", "密钥丢失，留样已删除",
+           "The evidence was erased, for its key was lost", *_NONE),
+    Reason("KEY_MISSING", "加密密钥已不在本机", "The key is not on this node any more",
+           "请恢复密钥备份后再试", "Restore the key from its backup"),
+    Reason("REFERENCE_ERASED", "比对照片已删除", "The reference was erased", *_NONE),
 )  # fmt: skip
 
 BY_CODE: dict[str, Reason] = {reason.code: reason for reason in REASONS}

@@ -1,0 +1,161 @@
+"""What is still there of what a receipt names, read from a node's data folder; it writes nothing.
+
+What the law or a person took away (erased at its end, withdrawn) makes a receipt one that can be
+replayed no longer, with the reason and the date. What is gone or changed without a record is a
+difference: it was taken away by somebody else.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.verifier.references import open_reference
+from identity.errors import ReferenceUnreadable
+from identity.references import Reference
+from identity.replay import Difference
+from retention import probe_files
+from retention.keyfiles import KeyDirectory
+from retention.keysources import ReferenceKeys
+from retention.probe_files import Bound, ProbeUnreadable
+from retention.records.envelope import Record
+from retention.records.errors import ProofRejected
+from retention.records.people import DecisionReceipt2, IdentityDecided2
+from retention.records.signing import Context, verify_signature
+from retention.store import people, probes
+from retention.store.log import StoredRecord
+
+
+class NotReplayable(Exception):
+    """A receipt that can be replayed no longer, or never could: a reason code, and since when."""
+
+    def __init__(self, reason: str, since: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.since = reason, since
+
+
+class Tampered(Exception):
+    """Something that ought to be here is not, or is not what it was."""
+
+    def __init__(self, difference: Difference) -> None:
+        super().__init__(difference.what)
+        self.difference = difference
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Evidence and reference of a receipt, opened."""
+
+    encoded: bytes
+    reference: Reference
+
+
+_ERASED = {
+    "expired": "EVIDENCE_EXPIRED",
+    "consent_withdrawn": "EVIDENCE_WITHDRAWN",
+    "key_lost": "EVIDENCE_KEY_LOST",
+}
+
+
+def find_decision(connection: sqlite3.Connection, receipt: str) -> Record | None:
+    """Return the record of the decision that made a receipt; None when the log has none."""
+    row = connection.execute(
+        "SELECT sequence, sent_sequence, kind, bytes, leaf FROM log"
+        " WHERE kind = 'identity.decided' AND disposed_by IS NULL"
+        " AND json_extract(CAST(bytes AS TEXT), '$.payload.receipt.receipt') = ?",
+        (receipt,),
+    ).fetchone()
+    return None if row is None else StoredRecord(*row).parse()
+
+
+def receipt_of(record: Record, data: Path) -> DecisionReceipt2:
+    """Return a receipt that can be replayed in principle. Raises NotReplayable, Tampered."""
+    if record.version < 2:  # the first version did not say what it rested on
+        raise NotReplayable("RECEIPT_TOO_OLD")
+    decided = IdentityDecided2.model_validate(record.payload)
+    _check_signature(decided, data)
+    receipt = decided.receipt
+    if receipt.method != "face":
+        raise NotReplayable("NOT_BY_FACE")
+    if receipt.probe_digest is None or receipt.reference is None:
+        raise NotReplayable("NO_EVIDENCE_KEPT")
+    return receipt
+
+
+def _check_signature(decided: IdentityDecided2, data: Path) -> None:
+    if not (data / "keys" / "signing.key").exists():
+        return  # a copy of the folder without its keys: `retention check` tells the same
+    public_key = KeyDirectory(data / "keys").signer().public_key
+    try:
+        verify_signature(public_key, Context.RECEIPT, decided.receipt, decided.signature)
+    except ProofRejected as exc:
+        difference = Difference("signature", decided.signature.key_id, str(exc))
+        raise Tampered(difference) from exc
+
+
+def open_kept(
+    connection: sqlite3.Connection, data: Path, receipt: DecisionReceipt2, keys: ReferenceKeys
+) -> Kept:
+    """Open what a receipt rests on. Raises NotReplayable, Tampered, KeyRefused, OSError."""
+    encoded = _evidence(connection, data, receipt, keys)
+    return Kept(encoded, _reference(connection, receipt, keys))
+
+
+def _evidence(
+    connection: sqlite3.Connection, data: Path, receipt: DecisionReceipt2, keys: ReferenceKeys
+) -> bytes:
+    digest = receipt.probe_digest or ""
+    row = probes.read(connection, receipt.receipt)
+    if row is None:
+        gone = _erasure(connection, "probes.erased", "receipts", receipt.receipt)
+        if gone is None:
+            raise Tampered(Difference("evidence", digest, None))
+        raise NotReplayable(_ERASED[gone.payload["cause"]], gone.occurred_at)
+    key = keys.by_id(row.key_id)
+    if key is None:
+        raise NotReplayable("KEY_MISSING")
+    bound = Bound(receipt.receipt, receipt.session, receipt.subject_ref, digest)
+    try:
+        data_key = probe_files.unwrap(row.nonce, row.wrapped, row.receipt, row.session, key)
+        content = (probe_files.folder_of(data) / receipt.receipt).read_bytes()
+        return probe_files.open_sealed(content, data_key, bound)
+    except FileNotFoundError as exc:
+        raise Tampered(Difference("evidence", digest, None)) from exc
+    except ProbeUnreadable as exc:
+        raise Tampered(Difference("probe_digest", digest, exc.reason)) from exc
+
+
+def _reference(
+    connection: sqlite3.Connection, receipt: DecisionReceipt2, keys: ReferenceKeys
+) -> Reference:
+    wanted = receipt.reference or ""
+    row = people.reference_by_id(connection, wanted)
+    if row is None:
+        gone = _erasure(connection, "reference.erased", "reference", wanted)
+        if gone is None:
+            raise Tampered(Difference("reference", wanted, None))
+        raise NotReplayable("REFERENCE_ERASED", gone.occurred_at)
+    if keys.by_id(row.key_id) is None:
+        raise NotReplayable("KEY_MISSING")
+    try:
+        return open_reference(row, keys)
+    except ReferenceUnreadable as exc:
+        raise Tampered(Difference("reference", wanted, exc.reason)) from exc
+
+
+def _erasure(connection: sqlite3.Connection, kind: str, field: str, name: str) -> Record | None:
+    """Return the record that tells of the end of something by its name."""
+    rows = connection.execute(
+        "SELECT sequence, sent_sequence, kind, bytes, leaf FROM log"
+        " WHERE kind = ? AND disposed_by IS NULL AND instr(bytes, CAST(? AS BLOB)) > 0"
+        " ORDER BY sequence DESC",
+        (kind, name),
+    )
+    for row in rows:
+        record = StoredRecord(*row).parse()
+        said: Any = record.payload.get(field)
+        if name == said or (isinstance(said, list) and name in said):
+            return record
+    return None
