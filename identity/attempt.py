@@ -1,49 +1,58 @@
 """One attempt to verify one person: frames in, one decision out. No I/O, no thread, no device.
 
 The order is fixed: exactly one dominant face that stays the same face, the quality gate, then
-embedding and, at the end, liveness before similarity. The machine ends in ACCEPT, RETRY with one
-instruction, or REFER. Every fault inside (an exception, a value that is not a number, a wrong
-contract, a deadline) ends in REFER; nothing but a complete attempt ends in ACCEPT.
+embeddings, liveness, similarity. The machine ends in ACCEPT, RETRY with one instruction, or REFER;
+only a person rejects. It collects evidence and asks `identity.judge` for the verdict. Every fault
+inside (an exception, a value that is not a number, a clock that ran backwards, a deadline) ends in
+REFER; nothing but a complete attempt ends in ACCEPT.
 
-The score is the mean of the single comparison scores of the K used frames. It is never the best
-of K, because each extra look would be another chance for an impostor; and it is not renormalised,
-which could only raise it. The threshold is calibrated for a single comparison.
+A turn of the head is asked for only when the policy always wants it, or when the other signals
+leave doubt about someone who may well be the person: who is lively by themselves is spared.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Protocol
 
 import numpy as np
 
+from hardware.camera_identity import CameraIdentity
+from identity.attempt_evidence import AttemptEvidence, with_images_of
+from identity.bands import band_thresholds, needed
 from identity.calibration import LoadedCalibration
-from identity.decision import Band, Decision, FaceEvidence, Outcome
+from identity.decision import Decision, Standing
 from identity.faces import dominant
-from identity.liveness.signals import Signal, Verdict
-from identity.methods import Method
+from identity.finder import FaceFinder
+from identity.judge import blocked, judge, latest_ns
+from identity.liveness.challenge import ChallengeRun
+from identity.liveness.panel import Panel, is_grey, refusals, telling
+from identity.liveness.signals import Verdict
+from identity.liveness.windows import take
+from identity.looked import LookedFrame
 from identity.policy import IdentityPolicy
-from identity.quality import instruction
-from identity.quality.crop import measure_in
+from identity.quality import instruction, measure, score
 from identity.references import Reference
-from identity.track import FaceTrack, cosine
-from models.values import Detector, Embedder, FaceDetection, Image
+from identity.track import FaceTrack, OtherPerson, RememberingEmbedder
+from models.values import Detector, Embedder, FaceDetection, Image, PassiveLiveness
 from retention.records.clock import Clock
 
 _log = logging.getLogger(__name__)
 
-_NS = 1e9
+_NS = 1_000_000_000
 _NS_PER_MS = 1_000_000
-# The share of looked-at frames with several faces from which on they are the answer.
-_SEVERAL_SHARE = 0.25
-# How often liveness is measured once enough frames are embedded, until it passes.
+# How often a verdict is tried once there is enough for one, until it holds.
 _ASSESS_EVERY_NS = 400 * _NS_PER_MS
-
-_Ending = tuple[Outcome, tuple[str, ...]]
+# So long before the end no frame is taken in any more, so that what is left is done by then.
+_LAST_LOOKS_NS = 500 * _NS_PER_MS
+# While a turn is awaited these need no mending: a turned head is what was asked for.
+_TURNING = frozenset({"POSE", "BLURRED", "UNEVEN_LIGHT", "EYES_COVERED", "MOUTH_COVERED"})
+_SEED_BYTES = 16
 
 
 class Frame(Protocol):
@@ -68,6 +77,19 @@ class FaceFrame:
     monotonic_ns: int
 
 
+class Models(Protocol):
+    """The models of an attempt; `passive` is None where no liveness model is installed."""
+
+    @property
+    def detector(self) -> Detector: ...
+
+    @property
+    def embedder(self) -> Embedder: ...
+
+    @property
+    def passive(self) -> PassiveLiveness | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """What the person sees while an attempt runs: at most one instruction, as a reason code.
@@ -81,8 +103,24 @@ class Progress:
     complete: bool
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """A decision, and what it rests on."""
+
+    decision: Decision
+    evidence: AttemptEvidence
+
+
+def _never_seen(_: bytes) -> bool:
+    return False
+
+
 class Attempt:
     """A sans-I/O state machine for one attempt. Not shared between threads.
+
+    `seed` are 16 random bytes from which a challenge follows; `seen_before` says of a frame's
+    digest whether an earlier attempt showed it. When `enrolling`, there is no reference and
+    nothing is compared: a capture that holds ends in REFER with REFERENCE_MISSING alone.
 
     Raises CalibrationMismatch or UnsupportedFalseMatchRate when it is made with a calibration of
     another model or a policy that the calibration cannot support: that is a wrong set-up, not a
@@ -95,221 +133,284 @@ class Attempt:
         policy: IdentityPolicy,
         calibration: LoadedCalibration,
         reference: Reference | None,
-        detector: Detector,
-        embedder: Embedder,
+        models: Models,
         clock: Clock,
+        camera: CameraIdentity,
+        seed: bytes,
+        standing: Standing = "current",
+        amount: Decimal | None = None,
+        comparisons_before: int = 0,
+        seen_before: Callable[[bytes], bool] = _never_seen,
+        enrolling: bool = False,
     ) -> None:
-        values = calibration.values
-        values.require_contract(embedder.contract_id)
-        self._policy, self._calibration, self._reference = policy, calibration, reference
-        self._detector, self._embedder, self._clock = detector, embedder, clock
-        self._threshold = values.threshold(policy.bands[0].false_match_rate)
-        self._grey_threshold = values.threshold(policy.matching.grey_false_match_rate)
+        if len(seed) != _SEED_BYTES:
+            raise ValueError("a seed has 16 bytes")
+        calibration.values.require_contract(models.embedder.contract_id)
+        calibration.values.require_frames(policy.matching.frames)
+        needed(band_thresholds(policy, calibration, standing), amount)
+        self._policy, self._calibration, self._models = policy, calibration, models
+        self._reference = None if enrolling else reference
+        self._standing, self._amount, self._before = standing, amount, comparisons_before
+        self._clock, self._camera, self._seed = clock, camera, seed
+        self._seen_before, self._enrolling = seen_before, enrolling
         self._started_at, self._started_ns = clock.now(), clock.monotonic_ns()
-        self._blocked = self._reference_problem(self._started_at)
-        self._faulty = self._changed = self._complete = False
+        self._now_at, self._now_ns = self._started_at, self._started_ns
+        self._person_threshold = calibration.values.threshold(policy.matching.grey_false_match_rate)
+        self._finder = FaceFinder(models.detector)
+        self._embedder = RememberingEmbedder(models.embedder)
+        self._replayed: set[bytes] = set()
+        self._panel = Panel(
+            limits=policy.liveness,
+            camera=camera,
+            passive=models.passive,
+            seen_before=self._replayed.__contains__,
+            reference_embedding=None if self._reference is None else self._reference.embedding,
+        )
+        self._complete = self._fault = self._changed = self._clock_back = self._settling = False
         self._notes: Counter[str] = Counter()
         self._note: str | None = None
-        self._looked = self._assessed_ns = 0
+        self._looked = self._assessed_ns = self._used = 0
         self._last_ordinal, self._last_look_ns = -1, 0
+        self._challenge: ChallengeRun | None = None
         self._track = self._new_track()
+        self._guarded(self._stop_when_blocked)
+
+    def deadline_ns(self) -> int:
+        """Return until when looking can help, on the clock's monotonic time; a challenge moves it
+        once."""
+        return self._started_ns + latest_ns(self._policy, challenged=self._challenge is not None)
 
     def observe(self, frame: Frame) -> Progress:
         """Take one frame in. Frames that come too fast, twice or too late are passed over."""
         self._guarded(lambda: self._look(frame) if self._wants(frame) else None)
-        stopped = self._complete or self._faulty or self._blocked is not None
-        used, wanted = len(self._track.embeddings), self._policy.matching.frames
-        return Progress(self._note, used, wanted, complete=stopped)
+        stopped = self._complete or self._fault
+        return Progress(self._note, self._used, self._policy.matching.frames, complete=stopped)
 
-    def decide(self) -> Decision:
+    def decide(self) -> Decided:
         """Return the decision on the frames seen so far. Never raises on what they contain."""
-        decided: list[Decision] = []
-        self._guarded(lambda: decided.append(self._decision()))
-        if decided and not self._faulty:
-            return decided[0]
-        return self._decided((Outcome.REFER, ("INTERNAL_ERROR",)), self._counts_only())
+        made: list[Decided] = []
+        self._guarded(lambda: made.append(self._judged()))
+        if made and not self._fault:
+            return made[0]
+        evidence = self._counts().after_a_fault()
+        return Decided(self._verdict(evidence), evidence)
 
     # -- looking at one frame ------------------------------------------------------------------
 
+    def _stop_when_blocked(self) -> None:
+        ending = blocked(
+            self._reference,
+            self._models.embedder.contract_id,
+            self._started_at,
+            self._policy,
+            self._before,
+        )
+        self._complete = ending is not None and not self._enrolling
+
     def _wants(self, frame: Frame) -> bool:
-        limits = self._policy.attempt
-        if self._complete or self._faulty or self._blocked is not None:
+        if self._complete or self._fault:
             return False
-        if self._elapsed_seconds() > float(limits.deadline_seconds):
+        self._read_clock()
+        if self._clock_back or self._now_ns > self.deadline_ns() or self._track.is_full:
             self._complete = True
             return False
         # A frame from before the attempt, or the same frame again, is no evidence about now.
-        fresh = frame.monotonic_ns >= self._started_ns and frame.ordinal > self._last_ordinal
-        return (
-            fresh and frame.monotonic_ns >= self._last_look_ns + limits.look_every_ms * _NS_PER_MS
-        )
+        stamped = self._started_ns <= frame.monotonic_ns <= self._now_ns
+        fresh = stamped and frame.ordinal > self._last_ordinal
+        due = self._last_look_ns + self._policy.attempt.look_every_ms * _NS_PER_MS
+        return fresh and (self._looked == 0 or frame.monotonic_ns >= due)
 
     def _look(self, frame: Frame) -> None:
         self._last_ordinal, self._last_look_ns = frame.ordinal, frame.monotonic_ns
         self._looked += 1
-        found = dominant(self._detector.detect(frame.pixels), self._policy.faces)
+        size = int(frame.pixels.shape[1]), int(frame.pixels.shape[0])
+        found = dominant(self._finder.find(frame.pixels), self._policy.faces, size)
         if isinstance(found, str):
             self._remember(found)
-            return
-        if not self._track.can_continue_with(found, frame.monotonic_ns):
-            self._break_track()
-        self._take(found, frame)
-        self._complete = self._changed or self._is_enough(frame.monotonic_ns)
+        else:
+            _require_finite(found)
+            if not self._track.can_continue_with(found, frame.monotonic_ns):
+                self._break_track()
+            self._track.follow(found, frame.monotonic_ns)
+            if not self._settling:
+                self._take(found, frame, size)
+        self._advance(frame.monotonic_ns - self._started_ns)
 
-    def _take(self, face: FaceDetection, frame: Frame) -> None:
-        quality = measure_in(frame.pixels, face)
-        problem = instruction(quality, self._policy.quality)
-        self._track.add(frame.pixels, face, frame.monotonic_ns)
+    def _take(self, face: FaceDetection, frame: Frame, size: tuple[int, int]) -> None:
+        """Keep one frame of the face with all that may be needed of it."""
+        pixels, models = frame.pixels, self._models
+        aligned = models.embedder.align(pixels, face)
+        quality = measure(aligned, face, size)
+        problem = instruction(quality, self._policy.quality, zone=self._policy.faces)
+        usable = problem is None
+        asks = models.passive.crops(pixels, face) if usable and models.passive is not None else ()
+        window, anchored = take(pixels, face, self._track.anchor or face)
+        digest = _digest(pixels, face)
+        if self._seen_before(digest):
+            self._replayed.add(digest)
+        looked = LookedFrame(
+            offset_ns=frame.monotonic_ns - self._started_ns,
+            frame_size=size,
+            face=face,
+            pixels_digest=digest,
+            aligned=aligned,
+            window=window,
+            anchored=anchored,
+            passive=asks,
+        )
+        self._track.add(looked, score(quality) if usable else None)
         self._remember(problem)
-        due = problem is None and self._embedding_is_due(frame.monotonic_ns)
-        if due and not self._track.embed(quality):
-            self._break_track()
-
-    def _embedding_is_due(self, now_ns: int) -> bool:
-        embedded = len(self._track.embeddings)
-        if embedded >= self._policy.matching.frames:
-            return False
-        due = self._track.embedded_at_ns + self._policy.attempt.embed_every_ms * _NS_PER_MS
-        return embedded == 0 or now_ns >= due
 
     def _break_track(self) -> None:
-        # Once a face was compared, another one may not take its place in the same attempt.
-        self._changed = self._changed or bool(self._track.embeddings)
+        # Once a face was compared, another one may not take its place in the same attempt; nor may
+        # it answer a challenge that was given to the first.
+        self._changed = self._changed or self._track.has_compared or self._challenge is not None
         self._track = self._new_track()
+        self._settling = False
 
     def _new_track(self) -> FaceTrack:
-        return FaceTrack(self._embedder, self._grey_threshold)
+        return FaceTrack(self._policy, self._embedder, self._panel, self._person_threshold)
 
     def _remember(self, note: str | None) -> None:
-        self._note = note
-        if note is not None:
-            self._notes[note] += 1
+        turning = self._challenge is not None and note in _TURNING
+        self._note = None if turning else note
+        if self._note is not None:
+            self._notes[self._note] += 1
 
-    def _is_enough(self, now_ns: int) -> bool:
-        """Return whether the attempt can end; until the deadline more motion may still come."""
-        if not self._is_long_enough() or now_ns - self._assessed_ns < _ASSESS_EVERY_NS:
+    # -- going on ------------------------------------------------------------------------------
+
+    def _advance(self, now: int) -> None:
+        """Work ahead, ask for a turn, and find out whether the attempt can end."""
+        if not self._changed:
+            try:
+                self._turn(now)
+                measured = self._track.work(self._challenge)
+            except OtherPerson:
+                self._break_track()
+            else:
+                self._end_or_go_on(now, measured=measured)
+        self._complete = self._complete or self._changed
+        self._used = self._track.embedded()
+
+    def _end_or_go_on(self, now: int, *, measured: bool) -> None:
+        if not self._is_worth_a_verdict(now):
+            return
+        # From here on frames are watched, but not taken in, until what counts is measured.
+        self._settling = not measured
+        if measured:
+            self._assess(now)
+
+    def _is_worth_a_verdict(self, now: int) -> bool:
+        limits, run = self._policy.attempt, self._challenge
+        if not self._has_enough() or now < int(limits.minimum_seconds * _NS):
             return False
-        self._assessed_ns = now_ns
-        signals = self._track.signals(self._policy.liveness)
-        lively = all(signal.verdict is Verdict.PASS for signal in signals)
-        if lively:
-            # Asked again and judged by decide(); its embeddings are then already made.
-            self._track.is_one_person()
-        return lively
+        if run is not None and not run.is_over(self._track.frames, now):
+            return False
+        due = now - self._assessed_ns >= _ASSESS_EVERY_NS
+        return self._settling or due or self._is_late(now)
 
-    def _is_long_enough(self) -> bool:
-        """Return whether there is enough to decide on; an attempt cut short decides nothing."""
-        embedded = len(self._track.embeddings) >= self._policy.matching.frames
-        return embedded and self._elapsed_seconds() >= float(self._policy.attempt.minimum_seconds)
+    def _assess(self, now: int) -> None:
+        """Try a verdict; without one that holds, go on, or ask for a turn."""
+        self._assessed_ns = now
+        verdict, limits = self._judged().decision, self._policy.liveness
+        signals = verdict.evidence.liveness
+        if not signals or not refusals(signals, limits):
+            self._complete = True
+        elif self._challenge is None and self._doubt_is_worth_a_turn(verdict, now):
+            self._challenge = ChallengeRun.begin(self._seed, now, limits)
+            self._show_the_turn(now)
+        else:
+            turned = any(s.name == "challenge" and s.verdict is Verdict.PASS for s in signals)
+            refused = self._challenge is not None and not turned
+            self._complete = refused or self._is_late(now)
+
+    def _doubt_is_worth_a_turn(self, verdict: Decision, now: int) -> bool:
+        """Return whether a turn could settle it: not for a stranger, and not while the other
+        signals may still pass by themselves."""
+        limits = self._policy.attempt
+        patience = int((limits.minimum_seconds + limits.deadline_seconds) / 2 * _NS)
+        stranger = verdict.evidence.band == "below"
+        grey = is_grey(verdict.evidence.liveness, self._policy.liveness)
+        return grey and not stranger and (now >= patience or self._is_late(now))
+
+    def _turn(self, now: int) -> None:
+        """Begin the challenge that the policy always wants, or ask for the next turn."""
+        limits, run = self._policy.liveness, self._challenge
+        if run is not None:
+            self._challenge = run.after(self._track.frames, now)
+        elif limits.challenge == "always" and self._has_enough():
+            self._challenge = ChallengeRun.begin(self._seed, now, limits)
+        self._show_the_turn(now)
+
+    def _show_the_turn(self, now: int) -> None:
+        if self._challenge is not None and self._note is None:
+            self._note = self._challenge.instruction(self._track.frames, now)
+
+    def _has_enough(self) -> bool:
+        return len(self._track.used()) >= self._policy.matching.frames
+
+    def _is_late(self, now: int) -> bool:
+        end = latest_ns(self._policy, challenged=self._challenge is not None)
+        return now >= end - _LAST_LOOKS_NS
 
     # -- deciding ------------------------------------------------------------------------------
 
-    def _decision(self) -> Decision:
-        # (1) a reference that can be compared, in time, and frames with one and the same face
-        ending = self._blocked or self._too_late() or self._capture_problem()
-        if ending is not None:
-            return self._decided(ending, self._counts_only())
-        # (2) enough frames of good quality, over no less than the shortest attempt
-        if not self._is_long_enough():
-            return self._decided(self._incomplete(), self._counts_only())
-        # (3) liveness vetoes (4) similarity; both reasons are told
-        evidence = self._measured()
-        refusals = _liveness_reasons(evidence.liveness) + self._match_reasons(evidence)
-        if refusals:
-            return self._decided((Outcome.REFER, refusals), evidence)
-        # (5) liveness was measured on the person who was compared
-        if not self._track.is_one_person():
-            return self._decided((Outcome.RETRY, ("FACE_CHANGED",)), self._counts_only())
-        return self._decided((Outcome.ACCEPT, ("MATCH",)), evidence)
+    def _judged(self) -> Decided:
+        self._read_clock()
+        evidence = self._evidence()
+        return Decided(self._verdict(evidence), evidence)
 
-    def _reference_problem(self, now: datetime) -> _Ending | None:
-        if self._reference is None:
-            return Outcome.REFER, ("REFERENCE_MISSING",)
-        if self._reference.terms.contract_id != self._embedder.contract_id:
-            return Outcome.REFER, ("CONTRACT_MISMATCH",)
-        if now >= self._reference.terms.expires_at:
-            return Outcome.REFER, ("REFERENCE_EXPIRED",)
-        return None
-
-    def _too_late(self) -> _Ending | None:
-        limits = self._policy.attempt
-        allowed = float(limits.deadline_seconds + limits.decide_within_seconds)
-        return (Outcome.REFER, ("DEADLINE",)) if self._elapsed_seconds() > allowed else None
-
-    def _capture_problem(self) -> _Ending | None:
-        if self._looked == 0:
-            return Outcome.REFER, ("CAMERA_UNAVAILABLE",)
-        if self._notes["MULTIPLE_FACES"] > _SEVERAL_SHARE * self._looked:
-            return Outcome.RETRY, ("MULTIPLE_FACES",)
-        return (Outcome.RETRY, ("FACE_CHANGED",)) if self._changed else None
-
-    def _incomplete(self) -> _Ending:
-        if not self._notes:
-            return Outcome.REFER, ("DEADLINE",)
-        return Outcome.RETRY, (self._notes.most_common(1)[0][0],)
-
-    def _match_reasons(self, evidence: FaceEvidence) -> tuple[str, ...]:
-        score = evidence.comparison_score
-        # Asked this way round, a score that is not a number is a mismatch.
-        if score is not None and score >= self._threshold:
-            return ()
-        if score is not None and score >= self._grey_threshold:
-            return ("INCONCLUSIVE",)
-        return ("MISMATCH",)
-
-    def _measured(self) -> FaceEvidence:
-        if self._reference is None:
-            raise ValueError("there is nothing to compare with")
-        scores = [cosine(self._reference.embedding, e) for e in self._track.embeddings]
-        score = float(np.mean(scores))
-        return self._counts_only(score, self._calibration.values.neg_log10_fmr(score), self._track)
-
-    def _counts_only(
-        self,
-        score: float | None = None,
-        neg_log10_fmr: float | None = None,
-        track: FaceTrack | None = None,
-    ) -> FaceEvidence:
-        return FaceEvidence(
-            contract_id=self._embedder.contract_id,
-            calibration_digest=self._calibration.digest,
-            false_match_rate_target=self._policy.bands[0].false_match_rate,
-            threshold=self._threshold,
-            comparison_score=score,
-            neg_log10_fmr=neg_log10_fmr,
-            frames_seen=self._looked,
-            frames_used=len(self._track.embeddings),
-            quality=None if track is None else track.qualities[-1],
-            liveness=() if track is None else track.signals(self._policy.liveness),
-            band=self._band(score),
-            comparisons=0 if score is None else 1,
-            required=("motion", "plane_residual"),
+    def _verdict(self, evidence: AttemptEvidence) -> Decision:
+        return judge(
+            evidence,
+            reference=self._reference,
+            standing=self._standing,
+            policy=self._policy,
+            calibration=self._calibration,
+            embedder=self._embedder,
+            passive=self._models.passive,
+            amount=self._amount,
+            comparisons_before=self._before,
+            panel=self._panel,
+            enrolling=self._enrolling,
         )
 
-    def _band(self, score: float | None) -> Band | None:
-        if score is None:
-            return None
-        if score >= self._threshold:
-            return "accept"
-        return "grey" if score >= self._grey_threshold else "below"
+    def _evidence(self) -> AttemptEvidence:
+        frames, used = self._track.frames, self._track.used()
+        return replace(
+            self._counts(),
+            frames=with_images_of(frames, telling(frames, self._challenge), used),
+            used=used,
+            replayed=tuple(sorted(self._replayed)),
+            challenge=self._challenge,
+        )
 
-    def _decided(self, ending: _Ending, evidence: FaceEvidence) -> Decision:
-        return Decision(
-            method=Method.FACE,
-            outcome=ending[0],
-            reasons=ending[1],
-            policy_name=self._policy.name,
-            policy_digest=self._policy.digest,
+    def _counts(self) -> AttemptEvidence:
+        return AttemptEvidence(
             started_at=self._started_at,
-            decided_at=self._clock.now(),
-            evidence=evidence,
-            reference_id=None if self._reference is None else self._reference.terms.reference_id,
+            decided_at=max(self._now_at, self._started_at),
+            elapsed_ns=self._now_ns - self._started_ns,
+            camera=self._camera,
+            frames=(),
+            used=(),
+            looked=self._looked,
+            notes=tuple(sorted(self._notes.items())),
+            replayed=(),
+            challenge=None,
+            changed=self._changed,
+            clock_back=self._clock_back,
+            fault=False,
+            amount=self._amount,
+            comparisons_before=self._before,
+            standing=self._standing,
         )
 
     # -- shared --------------------------------------------------------------------------------
 
-    def _elapsed_seconds(self) -> float:
-        return (self._clock.monotonic_ns() - self._started_ns) / _NS
+    def _read_clock(self) -> None:
+        at, ns = self._clock.now(), self._clock.monotonic_ns()
+        self._clock_back = self._clock_back or at < self._now_at or ns < self._now_ns
+        self._now_at, self._now_ns = at, ns
 
     def _guarded(self, step: Callable[[], object]) -> None:
         """Run a step; whatever it raises makes the attempt end in REFER INTERNAL_ERROR."""
@@ -318,13 +419,19 @@ class Attempt:
         except Exception as exc:  # noqa: BLE001 - translated: the attempt fails closed
             # Only the type is logged: messages of foreign libraries may carry values.
             _log.error("attempt_fault type=%s", type(exc).__name__)
-            self._faulty = True
+            self._fault = True
 
 
-def _liveness_reasons(signals: tuple[Signal, ...]) -> tuple[str, ...]:
-    """Return the reason of the first signal that did not pass, if any."""
-    if not signals:
-        return ("LIVENESS_NOT_ASSESSED",)
-    failed = [signal for signal in signals if signal.verdict is not Verdict.PASS]
-    # A picture that does not move at all is also flat: the first reason says enough.
-    return tuple((signal.reason or "LIVENESS_NOT_ASSESSED") for signal in failed[:1])
+def _digest(pixels: Image, face: FaceDetection) -> bytes:
+    """Return 16 bytes over the pixels within the face's box."""
+    x, y, width, height = face.box
+    left, top = max(0, int(x)), max(0, int(y))
+    right, bottom = max(left, int(x + width)), max(top, int(y + height))
+    part = pixels[top:bottom, left:right].tobytes()
+    return hashlib.blake2b(part, digest_size=16).digest()
+
+
+def _require_finite(face: FaceDetection) -> None:
+    """Raise ValueError unless a detection is all numbers."""
+    if not np.isfinite([*face.box, face.score, *face.landmarks.reshape(-1)]).all():
+        raise ValueError("a detection is not finite")

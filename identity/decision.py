@@ -106,9 +106,12 @@ def _require_grounds(decision: Decision) -> None:
         raise DecisionInvalid("an ACCEPT by face needs a comparison in the band that accepts")
     # (2) every signal that the policy requires passed, and none that was assessed failed
     passed = {signal.name for signal in found.liveness if signal.verdict is Verdict.PASS}
-    if not found.required or not passed.issuperset(found.required):
+    # A turn made as asked outweighs the doubt of a passive model, and nothing else.
+    excused = {"passive"} if "challenge" in passed else set()
+    if not found.required or set(found.required) - passed - excused:
         raise DecisionInvalid("an ACCEPT by face needs every required liveness signal to pass")
-    if any(signal.verdict is Verdict.FAIL for signal in found.liveness):
+    failed = {signal.name for signal in found.liveness if signal.verdict is Verdict.FAIL}
+    if failed - excused:
         raise DecisionInvalid("an ACCEPT by face cannot stand against a signal that failed")
     # (3) it names the reference and the only reason is MATCH
     if decision.reference_id is None or decision.reasons != ("MATCH",):

@@ -1,23 +1,51 @@
 """The verdict on one attempt: a pure function of its evidence and of what it was asked under.
 
 The live attempt calls it once its evidence is complete, `identity.replay` calls it again on the
-sealed copy: the same inputs give the same verdict and the same values (invariant 11).
+sealed copy: the same inputs give the same verdict and the same values (invariant 11). The order is
+fixed, and liveness vetoes similarity; nothing but a complete attempt ends in ACCEPT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from itertools import pairwise
+from typing import Protocol
 
+from identity.attempt_evidence import AttemptEvidence
+from identity.bands import BandThreshold, band_thresholds, needed, strictest_reached
 from identity.calibration import LoadedCalibration
-from identity.decision import Decision
-from identity.evidence import AttemptEvidence
+from identity.decision import Band, Decision, FaceEvidence, Outcome, Standing
+from identity.fusion import fused
+from identity.liveness import challenge as challenge_signal
+from identity.liveness.panel import Panel, refusals, telling
+from identity.liveness.signals import Signal
+from identity.looked import LookedFrame
+from identity.methods import Method
 from identity.policy import IdentityPolicy
+from identity.quality import FaceQuality, instruction, measure
 from identity.references import Reference
-from models.values import Embedder
+from identity.vectors import cosine, require_unit
+from models.values import Embedding, Image, PassiveLiveness
+from retention.records.people import ChallengeGiven
 
-Standing = Literal["current", "stale"]
+_NS = 1_000_000_000
+_NS_PER_MS = 1_000_000
+# The share of looked-at frames with several faces from which on they are the answer.
+_SEVERAL_SHARE = 0.25
+
+Ending = tuple[Outcome, tuple[str, ...]]
+
+
+class AlignedEmbedder(Protocol):
+    """What a verdict asks of an embedder."""
+
+    @property
+    def contract_id(self) -> str: ...
+
+    def embed_aligned(self, crop: Image) -> Embedding: ...
 
 
 def judge(
@@ -27,13 +55,295 @@ def judge(
     standing: Standing,
     policy: IdentityPolicy,
     calibration: LoadedCalibration,
-    embedder: Embedder,
-    passive: object | None,
+    embedder: AlignedEmbedder,
+    passive: PassiveLiveness | None,
     amount: Decimal | None,
     comparisons_before: int,
+    panel: Panel | None = None,
+    enrolling: bool = False,
 ) -> Decision:
-    """Return the decision on this evidence. Raises what the models raise; the attempt translates.
+    """Return the decision on this evidence.
 
-    Not built yet: raises NotImplementedError. The signature is final.
+    `panel` may bring liveness measurements of these very frames that were made as they came. When
+    `enrolling`, nothing is compared: once capture and liveness hold, it ends in REFER with
+    REFERENCE_MISSING alone. Raises what the models raise, and UnsupportedFalseMatchRate.
     """
-    raise NotImplementedError
+    case = _Case(
+        evidence, reference, standing, policy, calibration, embedder, passive, amount,
+        comparisons_before, enrolling, band_thresholds(policy, calibration, standing),
+    )  # fmt: skip
+    ending = case.before_comparing()
+    return case.compared(panel) if ending is None else case.decided(ending, case.counts())
+
+
+def latest_ns(policy: IdentityPolicy, *, challenged: bool) -> int:
+    """Return when looking ends, in nanoseconds after the beginning: a challenge extends it once."""
+    seconds = policy.attempt.deadline_seconds
+    if challenged:
+        seconds += policy.liveness.challenge_seconds * policy.liveness.challenge_turns
+    return int(seconds * _NS)
+
+
+def blocked(
+    reference: Reference | None,
+    contract_id: str,
+    started_at: datetime,
+    policy: IdentityPolicy,
+    comparisons_before: int,
+) -> Ending | None:
+    """Return the ending of an attempt that need not be looked at, or None."""
+    if reference is None:
+        return Outcome.REFER, ("REFERENCE_MISSING",)
+    if reference.terms.contract_id != contract_id:
+        return Outcome.REFER, ("CONTRACT_MISMATCH",)
+    if started_at >= reference.terms.expires_at:
+        return Outcome.REFER, ("REFERENCE_EXPIRED",)
+    if comparisons_before >= policy.transaction.comparisons:
+        return Outcome.REFER, ("ATTEMPTS_EXHAUSTED",)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One attempt before its judge."""
+
+    evidence: AttemptEvidence
+    reference: Reference | None
+    standing: Standing
+    policy: IdentityPolicy
+    calibration: LoadedCalibration
+    embedder: AlignedEmbedder
+    passive: PassiveLiveness | None
+    amount: Decimal | None
+    comparisons_before: int
+    enrolling: bool
+    bands: tuple[BandThreshold, ...]
+
+    def before_comparing(self) -> Ending | None:
+        """Return how it ends when there is nothing to compare, by the first step that says so."""
+        found, policy = self.evidence, self.policy
+        # (1) nothing failed inside
+        if found.fault:
+            return Outcome.REFER, ("INTERNAL_ERROR",)
+        # (2) a reference that can be compared, and comparisons left
+        ending = blocked(
+            self.reference, self.embedder.contract_id, found.started_at, policy,
+            self.comparisons_before,
+        )  # fmt: skip
+        if ending is not None and not self.enrolling:
+            return ending
+        # (3) clocks that only went forward, and a decision in time
+        if found.clock_back or not _in_time_order(found):
+            answer = "INTERNAL_ERROR" if found.challenge is None else "CHALLENGE_FAILED"
+            return Outcome.REFER, (answer,)
+        if found.elapsed_ns > self._decided_by_ns():
+            return Outcome.REFER, ("DEADLINE",)
+        # (4) frames, with one and the same dominant face
+        if found.looked == 0:
+            return Outcome.REFER, ("CAMERA_UNAVAILABLE",)
+        if dict(found.notes).get("MULTIPLE_FACES", 0) > _SEVERAL_SHARE * found.looked:
+            return Outcome.RETRY, ("MULTIPLE_FACES",)
+        if found.changed:
+            return Outcome.RETRY, ("FACE_CHANGED",)
+        # (5) enough frames of good quality, over no less than the shortest attempt
+        return None if self._is_enough() else self._incomplete()
+
+    def compared(self, panel: Panel | None) -> Decision:
+        """Return the decision on a complete attempt."""
+        found = self.evidence
+        embeddings = {index: self._embedding(index) for index in self._resting_on()}
+        used = [embeddings[index] for index in found.used]
+        signals = (panel or self._panel()).signals(
+            found.frames, found.used, embeddings=used, challenge=self._challenge()
+        )
+        reference = None if self.enrolling else self.reference
+        score = None
+        if reference is not None:
+            score = fused([cosine(reference.embedding, each) for each in used])
+        measured = self._measured(score, signals)
+        # (6) liveness vetoes (7) similarity; both reasons are told
+        reasons = refusals(signals, self.policy.liveness)
+        if score is not None:
+            reasons += self._match_reasons(score)
+        if reasons:
+            return self.decided((Outcome.REFER, reasons), measured)
+        # (8) liveness was measured on the person who was compared
+        if any(cosine(used[0], each) < self._grey_threshold() for each in embeddings.values()):
+            return self.decided((Outcome.RETRY, ("FACE_CHANGED",)), self.counts())
+        if reference is None:
+            return self.decided((Outcome.REFER, ("REFERENCE_MISSING",)), measured)
+        return self.decided((Outcome.ACCEPT, ("MATCH",)), measured)
+
+    # -- capture -------------------------------------------------------------------------------
+
+    def _is_enough(self) -> bool:
+        found, limits = self.evidence, self.policy.attempt
+        used = [found.frames[index] for index in found.used]
+        apart = limits.embed_every_ms * _NS_PER_MS
+        return (
+            len(used) == self.policy.matching.frames
+            and found.elapsed_ns >= int(limits.minimum_seconds * _NS)
+            and all(b.offset_ns - a.offset_ns >= apart for a, b in pairwise(used))
+            and all(self._passes(frame) for frame in used)
+        )
+
+    def _passes(self, frame: LookedFrame) -> bool:
+        quality = _quality(frame)
+        if quality is None:
+            return False
+        return instruction(quality, self.policy.quality, zone=self.policy.faces) is None
+
+    def _incomplete(self) -> Ending:
+        """Return RETRY with what was in the way most often; of equals the first by code."""
+        if not self.evidence.notes:
+            return Outcome.REFER, ("DEADLINE",)
+        return Outcome.RETRY, (max(self.evidence.notes, key=lambda note: note[1])[0],)
+
+    # -- comparing -----------------------------------------------------------------------------
+
+    def _resting_on(self) -> tuple[int, ...]:
+        """Return the frames that anything rests on: compared, or told liveness by."""
+        found = self.evidence
+        return tuple(sorted({*found.used, *telling(found.frames, self._challenge())}))
+
+    def _embedding(self, index: int) -> Embedding:
+        aligned = self.evidence.frames[index].aligned
+        if aligned is None:
+            raise ValueError("a frame that counts has no aligned face")
+        embedding = self.embedder.embed_aligned(aligned)
+        require_unit(embedding)
+        return embedding
+
+    def _challenge(self) -> challenge_signal.ChallengeRun | None:
+        """Return the challenge under the limits of this policy, whatever was kept with it."""
+        run = self.evidence.challenge
+        return None if run is None else replace(run, limits=self.policy.liveness)
+
+    def _panel(self) -> Panel:
+        compared = self.reference if not self.enrolling else None
+        return Panel(
+            limits=self.policy.liveness,
+            camera=self.evidence.camera,
+            passive=self.passive,
+            seen_before=frozenset(self.evidence.replayed).__contains__,
+            reference_embedding=None if compared is None else compared.embedding,
+        )
+
+    def _grey_threshold(self) -> float:
+        return self.calibration.values.threshold(self.policy.matching.grey_false_match_rate)
+
+    def _match_reasons(self, score: float) -> tuple[str, ...]:
+        wanted = needed(self.bands, self.amount)
+        # Asked this way round, a score that is not a number is a mismatch.
+        if score >= wanted.threshold:
+            return ()
+        if strictest_reached(self.bands, score) is not None:
+            return ("AMOUNT_TOO_HIGH",)
+        if not score >= self._grey_threshold():
+            return ("MISMATCH",)
+        current = band_thresholds(self.policy, self.calibration, "current")
+        would_do = score >= needed(current, self.amount).threshold
+        return ("INCONCLUSIVE", "REFERENCE_STALE") if would_do else ("INCONCLUSIVE",)
+
+    def _band(self, score: float | None) -> Band | None:
+        if score is None:
+            return None
+        if score >= needed(self.bands, self.amount).threshold:
+            return "accept"
+        return "grey" if score >= self._grey_threshold() else "below"
+
+    # -- what the decision says ----------------------------------------------------------------
+
+    def counts(self) -> FaceEvidence:
+        """Return what an attempt rests on that ended before anything was compared."""
+        wanted, found = needed(self.bands, self.amount), self.evidence
+        return FaceEvidence(
+            contract_id=self.embedder.contract_id,
+            calibration_digest=self.calibration.digest,
+            false_match_rate_target=wanted.false_match_rate,
+            threshold=wanted.threshold,
+            comparisons=self.comparisons_before,
+            frames_seen=found.looked,
+            frames_used=len(found.used),
+            required=self._required(),
+            challenge=self._given(None),
+            standing=self.standing,
+        )
+
+    def _measured(self, score: float | None, signals: Sequence[Signal]) -> FaceEvidence:
+        found = self.evidence
+        measured = replace(
+            self.counts(),
+            quality=_quality(found.frames[found.used[-1]]),
+            liveness=tuple(signals),
+            liveness_model=self._liveness_model(signals),
+            challenge=self._given(signals),
+        )
+        if score is None:
+            return measured
+        # What an ACCEPT holds for: the strictest band that the score reached.
+        reached = strictest_reached(self.bands, score)
+        accepted = self._band(score) == "accept"
+        band = reached if accepted and reached else needed(self.bands, self.amount)
+        return replace(
+            measured,
+            false_match_rate_target=band.false_match_rate,
+            threshold=band.threshold,
+            comparison_score=score,
+            neg_log10_fmr=self.calibration.values.neg_log10_fmr(score),
+            band=self._band(score),
+            amount_limit=band.up_to if accepted else None,
+            comparisons=self.comparisons_before + 1,
+        )
+
+    def _required(self) -> tuple[str, ...]:
+        limits = self.policy.liveness
+        asked = ("challenge",) if limits.challenge == "always" else ()
+        return tuple(dict.fromkeys((*limits.required, *asked)))
+
+    def _liveness_model(self, signals: Sequence[Signal]) -> str | None:
+        asked = any(each.name == "passive" and each.value is not None for each in signals)
+        return self.passive.digest if asked and self.passive is not None else None
+
+    def _given(self, signals: Sequence[Signal] | None) -> ChallengeGiven | None:
+        """Return what the receipt says of a challenge; one that could not be judged went wrong
+        when a clock did, else it was not finished."""
+        run = self._challenge()
+        if run is None:
+            return None
+        outcome: challenge_signal.Outcome = "failed" if self.evidence.clock_back else "not_finished"
+        for each in signals or ():
+            if each.name == "challenge":
+                outcome = challenge_signal.outcome_of(each)
+        return ChallengeGiven(seed=run.seed.hex(), sides=run.sides, outcome=outcome)
+
+    def _decided_by_ns(self) -> int:
+        looking = latest_ns(self.policy, challenged=self.evidence.challenge is not None)
+        return looking + int(self.policy.attempt.decide_within_seconds * _NS)
+
+    def decided(self, ending: Ending, evidence: FaceEvidence) -> Decision:
+        """Return the decision with this ending."""
+        return Decision(
+            method=Method.FACE,
+            outcome=ending[0],
+            reasons=ending[1],
+            policy_name=self.policy.name,
+            policy_digest=self.policy.digest,
+            started_at=self.evidence.started_at,
+            decided_at=self.evidence.decided_at,
+            evidence=evidence,
+            reference_id=None if self.reference is None else self.reference.terms.reference_id,
+        )
+
+
+def _quality(frame: LookedFrame) -> FaceQuality | None:
+    if frame.aligned is None:
+        return None
+    return measure(frame.aligned, frame.face, frame.frame_size)
+
+
+def _in_time_order(found: AttemptEvidence) -> bool:
+    """Return whether the frames lie one after another within the attempt."""
+    times = [0, *(frame.offset_ns for frame in found.frames), found.elapsed_ns]
+    apart = all(a.offset_ns < b.offset_ns for a, b in pairwise(found.frames))
+    return apart and all(a <= b for a, b in pairwise(times))

@@ -1,43 +1,98 @@
-"""What one unbroken track of one face has given: motion samples, embeddings, quality.
+"""What one unbroken track of one face has given: looked-at frames, and the embeddings of some.
 
 A track is one face in one place. Whether it is also one *person* is asked of the embeddings, for
-every frame that anything rests on: the compared frames, and the frames between which liveness was
-measured. Without the latter a living face could lend its motion to a photograph held up after it.
+every frame that anything rests on: the compared frames, and the frames that liveness is measured
+on. Without the latter a living face could lend its motion to a photograph held up after it.
+
+Nothing is decided here. The costly steps are done ahead, one at a look, so that little is left
+after the last frame; `identity.judge` makes the verdict from the same frames.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Sequence
 
+from identity.evidence_format import MOST_FRAMES
 from identity.faces import same_track
-from identity.liveness.motion import MotionSample, assess, take_sample, telling_pairs
-from identity.liveness.signals import Signal
-from identity.policy import LivenessLimits
-from identity.quality import FaceQuality
+from identity.fusion import Candidate, best
+from identity.liveness.challenge import ChallengeRun
+from identity.liveness.panel import Panel, telling
+from identity.looked import LookedFrame
+from identity.policy import IdentityPolicy
+from identity.vectors import cosine, require_unit
 from models.values import Embedder, Embedding, FaceDetection, Image
 
+__all__ = ["FaceTrack", "OtherPerson", "RememberingEmbedder", "cosine", "require_unit"]
+
 _NS = 1e9
+_NS_PER_MS = 1_000_000
 # A face may be lost for this long (a blink of the detector) and still be the same face.
 _LOST_SECONDS = 0.6
-# What is kept of a frame to each side of a face's box, in the box's longer side. Alignment reaches
-# beyond the box; with less than this the embedding differs from that of the whole frame.
-_CROP_MARGIN = 0.5
+# Cheap steps of liveness that are done at one look, beside at most one embedding.
+_STEPS_BESIDE_AN_EMBEDDING = 1
+_STEPS_ALONE = 3
+_MANY = 3
+
+
+class RememberingEmbedder:
+    """Embeds each aligned face once; the verdict asks for what was made ahead."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[bytes, Embedding] = {}
+
+    @property
+    def contract_id(self) -> str:
+        """Return the id of the contract under which embeddings can be compared."""
+        return self._embedder.contract_id
+
+    def knows(self, crop: Image) -> bool:
+        """Return whether a crop was embedded."""
+        return crop.tobytes() in self._known
+
+    def embed_aligned(self, crop: Image) -> Embedding:
+        """Return the embedding of an aligned face. Raises InferenceFailed, and ValueError unless
+        it is of unit length."""
+        key = crop.tobytes()
+        if key not in self._known:
+            embedding = self._embedder.embed_aligned(crop)
+            require_unit(embedding)
+            self._known[key] = embedding
+        return self._known[key]
 
 
 class FaceTrack:
-    """The evidence of one track. `person_threshold` is the score two of its frames must reach."""
+    """The frames of one track. `person_threshold` is the score two of them must reach."""
 
-    def __init__(self, embedder: Embedder, person_threshold: float) -> None:
-        self._embedder, self._person_threshold = embedder, person_threshold
-        self.embeddings: list[Embedding] = []
-        self.qualities: list[FaceQuality] = []
-        self.embedded_at_ns = 0
+    def __init__(
+        self,
+        policy: IdentityPolicy,
+        embedder: RememberingEmbedder,
+        panel: Panel,
+        person_threshold: float,
+    ) -> None:
+        self._policy, self._embedder, self._panel = policy, embedder, panel
+        self._person_threshold = person_threshold
+        self.frames: list[LookedFrame] = []
+        self._candidates: list[Candidate] = []
+        self._first: Embedding | None = None
         self._face: FaceDetection | None = None
         self._face_ns = 0
-        self._samples: list[MotionSample] = []
-        self._crops: list[tuple[Image, FaceDetection]] = []
-        self._known: dict[int, Embedding] = {}
-        self._assessed: tuple[int, tuple[Signal, Signal]] | None = None
+
+    @property
+    def has_compared(self) -> bool:
+        """Return whether a face of this track was embedded."""
+        return self._first is not None
+
+    @property
+    def anchor(self) -> FaceDetection | None:
+        """Return the face of the first frame, or None before it."""
+        return self.frames[0].face if self.frames else None
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether no more frames can be kept."""
+        return len(self.frames) >= MOST_FRAMES
 
     def can_continue_with(self, face: FaceDetection, now_ns: int) -> bool:
         """Return whether this face can be the one of the last look."""
@@ -46,70 +101,65 @@ class FaceTrack:
         seconds = (now_ns - self._face_ns) / _NS
         return seconds <= _LOST_SECONDS and same_track(self._face, face, seconds)
 
-    def add(self, pixels: Image, face: FaceDetection, now_ns: int) -> None:
-        """Keep one looked-at frame for liveness."""
-        anchor = self._samples[0].landmarks if self._samples else face.landmarks
-        self._samples.append(take_sample(pixels, face.landmarks, now_ns, anchor))
-        self._crops.append(_crop(pixels, face))
+    def follow(self, face: FaceDetection, now_ns: int) -> None:
+        """Remember where the face was last seen."""
         self._face, self._face_ns = face, now_ns
 
-    def embed(self, quality: FaceQuality) -> bool:
-        """Embed the latest frame for comparison; return False when it shows another person."""
-        embedding = self._embedding_of(len(self._samples) - 1)
-        if not self._is_same_person(embedding):
+    def add(self, frame: LookedFrame, score: float | None) -> None:
+        """Keep a frame; with a score it passed the quality gate and may be compared."""
+        if score is not None:
+            self._candidates.append(Candidate(len(self.frames), frame.offset_ns, score))
+        self.frames.append(frame)
+
+    def used(self) -> tuple[int, ...]:
+        """Return the frames that are compared as things stand."""
+        apart = self._policy.attempt.embed_every_ms * _NS_PER_MS
+        return best(self._candidates, self._policy.matching.frames, apart)
+
+    def embedded(self) -> int:
+        """Return how many of the frames that are compared have their embedding."""
+        return sum(self._is_embedded(index) for index in self.used())
+
+    def work(self, challenge: ChallengeRun | None) -> bool:
+        """Do one step ahead; return whether everything that counts is now measured.
+
+        Raises OtherPerson when a face is not that of the frames before, and what the models raise.
+        """
+        used, wanted = self.used(), self._wanted(challenge)
+        missing = [index for index in wanted if not self._is_embedded(index)]
+        # A second one while many are missing, so that the last look has one at most.
+        for index in missing[: 1 + (len(missing) >= _MANY)]:
+            self._embed(index)
+        if not self._is_nearly_enough(used):
             return False
-        self.embeddings.append(embedding)
-        self.qualities.append(quality)
-        self.embedded_at_ns = self._face_ns
-        return True
+        for _ in range(_STEPS_BESIDE_AN_EMBEDDING if missing else _STEPS_ALONE):
+            if not self._panel.work(self.frames, used, challenge):
+                return all(self._is_embedded(index) for index in wanted)
+        return False
 
-    def signals(self, limits: LivenessLimits) -> tuple[Signal, Signal]:
-        """Return the liveness signals of the frames so far; measured once for the same frames."""
-        frames = len(self._samples)
-        if self._assessed is None or self._assessed[0] != frames:
-            self._assessed = frames, assess(self._samples, limits)
-        return self._assessed[1]
+    def _wanted(self, challenge: ChallengeRun | None) -> Sequence[int]:
+        """Return the frames that count: the compared ones first, then those liveness tells by,
+        which may change with every look and so wait until there is nearly enough to compare."""
+        used = self.used()
+        told_by = telling(self.frames, challenge) if self._is_nearly_enough(used) else ()
+        return list(dict.fromkeys((*used, *told_by)))
 
-    def is_one_person(self) -> bool:
-        """Return whether the frames that liveness was measured on show the compared person."""
-        telling = {index for pair in telling_pairs(self._samples) for index in pair}
-        return all(self._is_same_person(self._embedding_of(index)) for index in sorted(telling))
+    def _is_nearly_enough(self, used: Sequence[int]) -> bool:
+        return len(used) + 1 >= self._policy.matching.frames
 
-    def _embedding_of(self, index: int) -> Embedding:
-        if index not in self._known:
-            embedding = self._embedder.embed(*self._crops[index])
-            require_unit(embedding)
-            self._known[index] = embedding
-        return self._known[index]
+    def _is_embedded(self, index: int) -> bool:
+        aligned = self.frames[index].aligned
+        return aligned is not None and self._embedder.knows(aligned)
 
-    def _is_same_person(self, embedding: Embedding) -> bool:
-        return not self.embeddings or (
-            cosine(self.embeddings[0], embedding) >= self._person_threshold
-        )
-
-
-def _crop(pixels: Image, face: FaceDetection) -> tuple[Image, FaceDetection]:
-    """Return a copy of the surroundings of a face, and the face in its coordinates."""
-    x, y, width, height = face.box
-    reach = _CROP_MARGIN * max(width, height)
-    left, top = max(0, int(x - reach)), max(0, int(y - reach))
-    right, bottom = int(x + width + reach) + 1, int(y + height + reach) + 1
-    shift = np.array([left, top], dtype=np.float32)
-    moved = FaceDetection((x - left, y - top, width, height), face.landmarks - shift, face.score)
-    return pixels[top:bottom, left:right].copy(), moved
+    def _embed(self, index: int) -> None:
+        aligned = self.frames[index].aligned
+        if aligned is None:
+            raise ValueError("a frame that counts has no aligned face")
+        embedding = self._embedder.embed_aligned(aligned)
+        self._first = embedding if self._first is None else self._first
+        if cosine(self._first, embedding) < self._person_threshold:
+            raise OtherPerson
 
 
-def require_unit(embedding: Embedding) -> None:
-    """Raise ValueError unless an embedding is finite and of unit length."""
-    if not abs(float(np.linalg.norm(embedding)) - 1.0) < 1e-3:
-        raise ValueError("an embedding is not of unit length")
-
-
-def cosine(left: Embedding, right: Embedding) -> float:
-    """Return the cosine of two unit embeddings. Raises ValueError on any other input."""
-    if left.shape != right.shape:
-        raise ValueError("embeddings of different dimensions")
-    # A reference that is longer than one would raise every score: lengths are asked, not assumed.
-    require_unit(left)
-    require_unit(right)
-    return float(np.dot(left, right))
+class OtherPerson(Exception):
+    """Two frames of one track show different persons."""

@@ -11,15 +11,19 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 
 import numpy as np
+from insightface.utils import face_align
 
-from identity.attempt import Attempt, FaceFrame, Progress
-from identity.calibration import Calibration, LoadedCalibration
+from hardware.camera_identity import CameraIdentity
+from identity.attempt import Attempt, Decided, FaceFrame, Progress
+from identity.calibration import Calibration, LoadedCalibration, Tail, largest_gap
 from identity.policy import IdentityPolicy
 from identity.references import Reference, ReferenceTerms
+from models.errors import InferenceFailed
 from models.opencv import cv2
-from models.values import Embedding, FaceDetection, Image, Landmarks
+from models.values import Embedding, FaceDetection, Image, Landmarks, PassiveLiveness
 from retention.records.clock import ManualClock
 from retention.records.ids import ConsentId, ReferenceId
 
@@ -92,30 +96,61 @@ def unit_vector(index: int, lean: float = 0.0) -> Embedding:
 
 @dataclass
 class ScriptedModels:
-    """A detector and an embedder in one: answers from functions, counting calls."""
+    """A detector and an embedder in one: answers from functions, counting calls.
+
+    An aligned face is a real crop of the frame. `embedding` is asked once for each crop that is
+    new, so that a picture always has the same embedding, as with a real model.
+    """
 
     faces: Callable[[int], Sequence[FaceDetection]]
     embedding: Callable[[int], Embedding]
     contract_id: str = CONTRACT
+    passive: PassiveLiveness | None = None
     detected: int = 0
     embedded: int = 0
+    known: dict[bytes, Embedding] = field(default_factory=dict)
+
+    @property
+    def detector(self) -> ScriptedModels:
+        return self
+
+    @property
+    def embedder(self) -> ScriptedModels:
+        return self
 
     def detect(self, image: Image) -> Sequence[FaceDetection]:
         self.detected += 1
         return self.faces(self.detected - 1)
 
+    def align(self, image: Image, face: FaceDetection) -> Image:
+        if not np.isfinite(face.landmarks).all():
+            raise InferenceFailed("scripted", "a landmark is not finite")
+        return np.asarray(face_align.norm_crop(image, face.landmarks), dtype=np.uint8)
+
+    def embed_aligned(self, crop: Image) -> Embedding:
+        key = crop.tobytes()
+        if key not in self.known:
+            self.embedded += 1
+            self.known[key] = self.embedding(self.embedded - 1)
+        return self.known[key]
+
     def embed(self, image: Image, face: FaceDetection) -> Embedding:
-        self.embedded += 1
-        return self.embedding(self.embedded - 1)
+        return self.embed_aligned(self.align(image, face))
 
 
 def calibration(contract_id: str = CONTRACT) -> LoadedCalibration:
     """Return a calibration whose thresholds are 0.3 at 1e-3 and 0.4 at 1e-4."""
     counts = tuple(round(10_000_000 * 10 ** -(step / 100)) for step in range(601))
+    scale = Decimal("0.1") / Decimal(10).ln()
+    tail = Tail(
+        from_step=300, exceedances=10_000, shape=Decimal(0), scale=scale, largest_gap=Decimal(0)
+    )
+    gap = largest_gap(tail, 0, counts)
     values = Calibration(
-        format="countersight-calibration-1",
+        format="countersight-calibration-2",
         contract_id=contract_id,
-        comparison="cosine, one picture against one picture",
+        comparison="cosine, mean over the frames of one attempt, against one picture",
+        frames=4,
         made_from="numbers",
         made_with="a formula",
         pictures=4473,
@@ -124,6 +159,7 @@ def calibration(contract_id: str = CONTRACT) -> LoadedCalibration:
         first_step=0,
         at_or_above=counts,
         upper_95=counts,
+        tail=tail.model_copy(update={"largest_gap": Decimal(repr(gap))}),
     )
     return LoadedCalibration(values, "cd" * 32)
 
@@ -141,6 +177,10 @@ def reference(embedding: Embedding, **changes: object) -> Reference:
     return Reference(ReferenceTerms(**(values | changes)), embedding)  # type: ignore[arg-type]
 
 
+CAMERA = CameraIdentity("v4l2", "a camera", simulated=False, virtual=False)
+SEED = bytes(range(16))
+
+
 @dataclass
 class Trial:
     """One attempt on a rendered scene at 15 frames a second; change a field to break a thing."""
@@ -150,7 +190,14 @@ class Trial:
     scene: Callable[[float], tuple[Image, Landmarks]] = turning_head
     reference: Reference | None = field(default_factory=lambda: reference(unit_vector(0)))
     models: ScriptedModels | None = None
-    frames: int = 60
+    frames: int = 180
+    camera: CameraIdentity = CAMERA
+    standing: Literal["current", "stale"] = "current"
+    amount: Decimal | None = None
+    comparisons_before: int = 0
+    seen_before: Callable[[bytes], bool] = lambda _: False
+    enrolling: bool = False
+    seen: list[Landmarks] = field(default_factory=list)
 
     def rendered(self) -> Iterator[tuple[FaceFrame, Landmarks]]:
         for ordinal in range(self.frames):
@@ -159,7 +206,7 @@ class Trial:
             yield FaceFrame(pixels, ordinal, self.clock.monotonic_ns()), landmarks
 
     def start(self) -> Attempt:
-        self.seen: list[Landmarks] = []
+        self.seen.clear()
         if self.models is None:
             self.models = ScriptedModels(
                 lambda _: [face_at(self.seen[-1])], lambda _: unit_vector(0, 0.3)
@@ -168,9 +215,15 @@ class Trial:
             policy=self.policy,
             calibration=calibration(),
             reference=self.reference,
-            detector=self.models,
-            embedder=self.models,
+            standing=self.standing,
+            models=self.models,
             clock=self.clock,
+            camera=self.camera,
+            seed=SEED,
+            amount=self.amount,
+            comparisons_before=self.comparisons_before,
+            seen_before=self.seen_before,
+            enrolling=self.enrolling,
         )
 
     def run(self, attempt: Attempt) -> Progress:
@@ -182,6 +235,17 @@ class Trial:
             if progress.complete:
                 break
         return progress
+
+    def decide(self) -> Decided:
+        """Run a fresh attempt to its end."""
+        attempt = self.start()
+        self.run(attempt)
+        return attempt.decide()
+
+    def with_liveness(self, **changes: object) -> None:
+        """Change limits of liveness in the policy."""
+        limits = self.policy.liveness.model_copy(update=changes)
+        self.policy = self.policy.model_copy(update={"liveness": limits})
 
 
 TARGET = Decimal("1e-4")

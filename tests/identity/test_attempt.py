@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import numpy as np
 import pytest
 
 from identity.attempt import FaceFrame
-from identity.calibration import load_calibration
 from identity.decision import Decision, Outcome
 from identity.errors import CalibrationMismatch, UnsupportedFalseMatchRate
 from identity.policy import IdentityPolicy
-from models.manifest import SFACE
 from models.values import FaceDetection
 from retention.records.clock import ManualClock
 from tests.identity import support
@@ -20,9 +20,7 @@ from tests.identity.support import ScriptedModels, Trial, face_at, unit_vector
 
 
 def decide(trial: Trial) -> Decision:
-    attempt = trial.start()
-    trial.run(attempt)
-    return attempt.decide()
+    return trial.decide().decision
 
 
 def told(decision: Decision) -> tuple[str, tuple[str, ...]]:
@@ -32,7 +30,7 @@ def told(decision: Decision) -> tuple[str, tuple[str, ...]]:
 def test_the_enrolled_person_is_accepted_before_the_deadline(trial: Trial) -> None:
     attempt = trial.start()
     progress = trial.run(attempt)
-    decision = attempt.decide()
+    decision = attempt.decide().decision
     assert told(decision) == ("ACCEPT", ("MATCH",))
     assert progress.complete
     assert decision.evidence.frames_used == trial.policy.matching.frames
@@ -41,12 +39,26 @@ def test_the_enrolled_person_is_accepted_before_the_deadline(trial: Trial) -> No
 
 
 def test_the_score_is_the_mean_of_the_frames_and_not_the_best(trial: Trial) -> None:
-    leans = [0.1, 0.5, 0.9, 0.5]
+    leans = [0.2, 0.5, 0.9, 0.5]
     trial.models = ScriptedModels(
         lambda _: [face_at(trial.seen[-1])], lambda i: unit_vector(0, leans[i % 4])
     )
-    score = decide(trial).evidence.comparison_score
-    assert score == pytest.approx(np.mean([1 / np.hypot(1, lean) for lean in leans]), abs=1e-5)
+    decided = trial.decide()
+    used = [decided.evidence.frames[index].aligned for index in decided.evidence.used]
+    scores = [trial.models.known[crop.tobytes()][0] for crop in used if crop is not None]
+    found = decided.decision.evidence.comparison_score
+    assert found == pytest.approx(float(np.mean(scores)), abs=1e-6)
+    assert found is not None
+    assert found < max(scores) - 0.01
+
+
+def test_the_best_frames_are_compared_and_no_neighbours(trial: Trial) -> None:
+    decided = trial.decide()
+    frames, used = decided.evidence.frames, decided.evidence.used
+    apart = trial.policy.attempt.embed_every_ms * 1_000_000
+    times = [frames[index].offset_ns for index in used]
+    assert len(used) == trial.policy.matching.frames
+    assert all(later - earlier >= apart for earlier, later in itertools.pairwise(times))
 
 
 def test_another_person_is_referred(trial: Trial) -> None:
@@ -63,6 +75,7 @@ def test_a_score_between_the_thresholds_is_inconclusive(trial: Trial) -> None:
 
 def test_a_held_print_is_referred_however_well_it_matches(trial: Trial) -> None:
     trial.scene = support.held_print
+    trial.with_liveness(challenge="never")
     decision = decide(trial)
     assert told(decision) == ("REFER", ("PLANAR_MOTION",))
     assert decision.evidence.comparison_score is not None
@@ -78,30 +91,33 @@ def test_a_second_face_in_a_third_of_the_frames_is_the_answer(trial: Trial) -> N
         own = face_at(trial.seen[-1])
         return [own, face_at(trial.seen[-1], 0.9, 60.0)] if look % 3 == 2 else [own]
 
-    trial.models = ScriptedModels(faces, lambda _: unit_vector(0))
+    trial.models = ScriptedModels(faces, lambda _: unit_vector(0, 0.3))
     assert told(decide(trial)) == ("RETRY", ("MULTIPLE_FACES",))
 
 
 def test_a_picture_that_does_not_move_is_referred(trial: Trial) -> None:
     trial.scene = support.still
+    trial.with_liveness(challenge="never")
     assert told(decide(trial)) == ("REFER", ("STATIC_INPUT",))
 
 
-def test_liveness_and_mismatch_are_both_told(trial: Trial) -> None:
+def test_liveness_and_mismatch_are_both_told_and_no_stranger_is_asked_to_turn(
+    trial: Trial,
+) -> None:
     trial.scene = support.held_print
     trial.reference = support.reference(unit_vector(7))
     assert told(decide(trial)) == ("REFER", ("PLANAR_MOTION", "MISMATCH"))
 
 
 def test_nobody_in_view_is_asked_to_look_at_the_camera(trial: Trial) -> None:
-    trial.models = ScriptedModels(lambda _: [], lambda _: unit_vector(0))
+    trial.models = ScriptedModels(lambda _: [], lambda _: unit_vector(0, 0.3))
     assert told(decide(trial)) == ("RETRY", ("NO_FACE",))
 
 
 def test_two_comparable_faces_are_a_retry_and_neither_is_compared(trial: Trial) -> None:
     trial.models = ScriptedModels(
         lambda _: [face_at(trial.seen[-1]), face_at(trial.seen[-1], 0.6, shift=60)],
-        lambda _: unit_vector(0),
+        lambda _: unit_vector(0, 0.3),
     )
     assert told(decide(trial)) == ("RETRY", ("MULTIPLE_FACES",))
     assert trial.models.embedded == 0
@@ -110,7 +126,7 @@ def test_two_comparable_faces_are_a_retry_and_neither_is_compared(trial: Trial) 
 def test_a_small_face_in_the_background_does_not_matter(trial: Trial) -> None:
     trial.models = ScriptedModels(
         lambda _: [face_at(trial.seen[-1], 0.3, shift=90), face_at(trial.seen[-1])],
-        lambda _: unit_vector(0),
+        lambda _: unit_vector(0, 0.3),
     )
     assert decide(trial).outcome is Outcome.ACCEPT
 
@@ -135,18 +151,18 @@ def test_motion_lent_by_another_person_is_noticed(trial: Trial) -> None:
 def test_a_face_that_jumps_elsewhere_is_a_changed_face(trial: Trial) -> None:
     trial.models = ScriptedModels(
         lambda i: [face_at(trial.seen[-1], 0.75, shift=0 if i < 6 else 140)],
-        lambda _: unit_vector(0),
+        lambda _: unit_vector(0, 0.3),
     )
     assert told(decide(trial)) == ("RETRY", ("FACE_CHANGED",))
 
 
 def test_a_face_too_far_away_is_told_to_come_closer(trial: Trial) -> None:
     trial.models = ScriptedModels(
-        lambda _: [face_at(trial.seen[-1], 0.5)], lambda _: unit_vector(0)
+        lambda _: [face_at(trial.seen[-1], 0.5)], lambda _: unit_vector(0, 0.3)
     )
     attempt = trial.start()
     assert trial.run(attempt).instruction == "FACE_TOO_SMALL"
-    assert told(attempt.decide()) == ("RETRY", ("FACE_TOO_SMALL",))
+    assert told(attempt.decide().decision) == ("RETRY", ("FACE_TOO_SMALL",))
     assert trial.models.embedded == 0
 
 
@@ -172,14 +188,14 @@ def test_a_missing_reference_is_referred(trial: Trial) -> None:
 
 
 def test_no_frame_at_all_means_the_camera_is_not_there(trial: Trial) -> None:
-    assert told(trial.start().decide()) == ("REFER", ("CAMERA_UNAVAILABLE",))
+    assert told(trial.start().decide().decision) == ("REFER", ("CAMERA_UNAVAILABLE",))
 
 
 def test_a_decision_asked_for_too_late_is_referred(trial: Trial, clock: ManualClock) -> None:
     attempt = trial.start()
     trial.run(attempt)
     clock.advance(timedelta(seconds=6))
-    assert told(attempt.decide()) == ("REFER", ("DEADLINE",))
+    assert told(attempt.decide().decision) == ("REFER", ("DEADLINE",))
 
 
 def test_a_decision_asked_for_too_early_is_not_an_accept(trial: Trial) -> None:
@@ -213,17 +229,15 @@ def test_detection_runs_on_a_share_of_the_frames_only(trial: Trial) -> None:
 def test_a_calibration_of_another_model_cannot_start_an_attempt(
     policy: IdentityPolicy, clock: ManualClock
 ) -> None:
-    trial = Trial(policy, clock, models=ScriptedModels(lambda _: [], lambda _: unit_vector(0)))
+    trial = Trial(policy, clock, models=ScriptedModels(lambda _: [], lambda _: unit_vector(0, 0.3)))
     assert trial.models is not None
     trial.models.contract_id = "00" * 32
     with pytest.raises(CalibrationMismatch):
         trial.start()
 
 
-def test_a_policy_the_calibration_cannot_support_cannot_start_an_attempt(
-    policy: IdentityPolicy,
-) -> None:
-    assert SFACE.contract_id is not None
-    values = load_calibration(SFACE.contract_id).values
+def test_a_policy_the_calibration_cannot_support_cannot_start_an_attempt(trial: Trial) -> None:
+    strict = trial.policy.bands[-1].model_copy(update={"false_match_rate": Decimal("1e-9")})
+    trial.policy = trial.policy.model_copy(update={"bands": (*trial.policy.bands[:-1], strict)})
     with pytest.raises(UnsupportedFalseMatchRate):
-        values.threshold(policy.bands[0].false_match_rate / 1000)
+        trial.start()

@@ -36,20 +36,23 @@ def receipt_of(decision: Decision) -> DecisionReceipt:
 def test_a_face_decision_names_all_it_depended_on(trial: Trial) -> None:
     attempt = trial.start()
     trial.run(attempt)
-    receipt = receipt_of(attempt.decide())
+    receipt = receipt_of(attempt.decide().decision)
     assert (receipt.outcome, receipt.reasons, receipt.method) == ("ACCEPT", ("MATCH",), "face")
     assert receipt.policy_digest == trial.policy.digest
     assert receipt.calibration_digest == "cd" * 32
-    assert receipt.false_match_rate_target == "0.0001"
-    assert receipt.threshold == "0.400000"
-    assert {signal.verdict for signal in receipt.liveness} == {"pass"}
-    assert {signal.signal for signal in receipt.liveness} == {"motion", "plane_residual"}
+    assert (receipt.band, receipt.amount_limit, receipt.comparisons) == ("accept", None, 1)
+    assert receipt.false_match_rate_target == "0.00002"
+    # A transaction may compare twice, so each comparison has half of its rate.
+    assert receipt.threshold == "0.500000"
+    verdicts = {signal.signal: signal.verdict for signal in receipt.liveness}
+    assert "fail" not in verdicts.values()
+    assert {verdicts[name] for name in trial.policy.liveness.required} == {"pass"}
     assert len(receipt.quality) == len(UNITS)
     assert from_text(receipt.expires_at) - from_text(receipt.decided_at) == timedelta(minutes=10)
 
 
 def test_a_referred_attempt_has_a_receipt_too(trial: Trial) -> None:
-    receipt = receipt_of(trial.start().decide())
+    receipt = receipt_of(trial.start().decide().decision)
     assert (receipt.outcome, receipt.comparison_score, receipt.liveness) == ("REFER", None, ())
 
 
