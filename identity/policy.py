@@ -123,6 +123,7 @@ class LivenessLimits(_Part):
     min_turn: Annotated[Decimal, Field(ge=Decimal("0.05"), le=Decimal("0.5"))]
     min_motion: Annotated[Decimal, Field(ge=Decimal("0.005"), le=1)]
     min_plane_residual: Annotated[Decimal, Field(ge=Decimal("0.008"), le=1)]
+    min_sheet_residual: Annotated[Decimal, Field(ge=Decimal("0.006"), le=1)]
     min_live_probability: Annotated[Decimal, Field(ge=Decimal("0.1"), le=1)]
     # A turn made as asked outweighs a passive model that doubts, but not below this probability.
     passive_veto_below: Annotated[Decimal, Field(ge=0, le=Decimal("0.5"))]

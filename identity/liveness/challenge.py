@@ -15,6 +15,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from identity.liveness.planarity import Depth, is_flat
 from identity.liveness.signals import About, Signal, failed, not_assessed, passed
 from identity.liveness.windows import nose_offset
 from identity.looked import LookedFrame
@@ -147,9 +148,9 @@ def signal(
     frames: Sequence[LookedFrame],
     run: ChallengeRun | None,
     limits: LivenessLimits,
-    depths: Sequence[float | None],
+    depths: Sequence[Depth | None],
 ) -> Signal:
-    """Return the challenge signal. `depths` is the residual of each turn made, in their order.
+    """Return the challenge signal. `depths` are those of each turn made, in their order.
 
     Not asked: not assessed, without a value. Asked and not finished: not assessed, and the value
     is the number of turns made.
@@ -159,9 +160,9 @@ def signal(
         return not_assessed(ABOUT.name, wanted)
     made = run.progress(frames)
     count = float(len(made.turned))
-    flat = any(d is not None and d < float(limits.min_plane_residual) for d in depths)
+    flat = any(each is not None and is_flat(each, limits) for each in depths)
     if made.wrong or flat:
         return failed(ABOUT.name, "CHALLENGE_FAILED", count, wanted)
-    if count < wanted or len(depths) < count or any(d is None for d in depths):
+    if count < wanted or len(depths) < count or None in depths:
         return not_assessed(ABOUT.name, wanted, value=count, reason="CHALLENGE_FAILED")
     return passed(ABOUT.name, count, wanted)

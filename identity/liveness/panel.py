@@ -112,8 +112,7 @@ class Panel:
                 else not_assessed(about.name)
                 for about in SIGNALS
             )
-        turns = [self._depth(frames[i], frames[j]) for i, j in _turns(frames, challenge)]
-        depths = [None if each is None else each.residual for each in turns]
+        depths = [self._depth(frames[i], frames[j]) for i, j in _turns(frames, challenge)]
         asked = None if self._passive is None else self._live_probability
         return (
             camera_signal.signal(self._camera),
