@@ -1,0 +1,121 @@
+"""The page of the pharmacist on duty in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from edge.terminal import pairing, pharmacists
+from edge.terminal.app import create_app
+from edge.verifier.duty import DutyLooked
+from retention.keyfiles import KeyDirectory
+from retention.records.clock import ManualClock
+from retention.records.ids import SeededIds
+from retention.store.database import NodeStore
+from tests.browser.chrome import COUNTER, Tabs, fits, no_serious_findings, picture_of
+from tests.conftest import IDENTITY
+from tests.edge.counter_kit import FakeVerifier, config_for
+from tests.serving import served
+
+
+@pytest.fixture
+def kept(tmp_path: Path, clock: ManualClock) -> Iterator[NodeStore]:
+    with closing(NodeStore(tmp_path / "node.sqlite3", IDENTITY, clock, SeededIds())) as opened:
+        pharmacists.add(opened, "ph-3", "correct horse")
+        yield opened
+
+
+@pytest.fixture
+def counter(tabs: Tabs, tmp_path: Path, kept: NodeStore) -> Iterator[Page]:
+    """A paired browser at a counter whose verifier never recognises anybody."""
+    keys = KeyDirectory(tmp_path / "keys")
+    verifier = FakeVerifier(kept, keys.signer())
+    verifier.answers_to = lambda _: DutyLooked(accepted=False, reasons=("MISMATCH",))
+    config = config_for(tmp_path, presence={"required": True})
+    app = create_app(store=kept, verifier=verifier, keys=keys, config=config)
+    with served(app) as url:
+        page = tabs.open(url, size=COUNTER)
+        page.goto(f"{url}/?code={pairing.new_code(kept, 'counter-1', kept.clock)}")
+        page.locator("[data-test=pairing] [data-test=next]").click()
+        yield page
+
+
+def sign_in(page: Page) -> None:
+    form = page.locator("[data-test=duty-by-secret]")
+    form.locator("[name=pharmacist]").fill("ph-3")
+    form.locator("[name=secret]").fill("correct horse")
+    form.get_by_role("button").click()
+
+
+def standing(page: Page) -> Locator:
+    return page.locator("[data-test=duty-standing]")
+
+
+def test_a_pharmacist_signs_in_is_missed_and_confirms(
+    counter: Page, tabs: Tabs, clock: ManualClock
+) -> None:
+    tabs.watch.allow(409)
+    mark = counter.locator("[data-test=duty-mark]")
+    expect(mark).to_have_text("药师未签到")
+    mark.click()
+    expect(standing(counter)).to_contain_text("药师未签到")
+    no_serious_findings(counter)
+    fits(counter)
+
+    # The camera does not recognise them: words, and the other way is beside it on the same page.
+    face = counter.locator("[data-test=duty-by-face]")
+    face.locator("[name=pharmacist]").fill("ph-3")
+    face.get_by_role("button").click()
+    expect(counter.locator("#problem")).to_contain_text("没有认出药师本人")
+    sign_in(counter)
+    expect(standing(counter)).to_contain_text("药师在岗")
+    expect(mark).to_have_text("药师在岗")
+    expect(counter.locator("[data-test=duty-row]")).to_contain_text("ph-3")
+    assert counter.locator(".duty .standing").evaluate("e => getComputedStyle(e).fontSize") == (
+        "36px"
+    )
+    no_serious_findings(counter)
+    picture_of(counter, "duty.zh")
+
+    # The page follows by itself, without moving what is being typed.
+    counter.locator("[data-test=duty-by-secret] [name=pharmacist]").fill("ph-3")
+    clock.advance(timedelta(minutes=241))
+    expect(standing(counter)).to_contain_text("药师不在岗")
+    expect(counter.locator("[data-test=condition]")).to_contain_text("处方药暂不能结算")
+    expect(counter.locator("[data-test=duty-by-secret] [name=pharmacist]")).to_have_value("ph-3")
+    sign_in(counter)
+    expect(standing(counter)).to_contain_text("药师在岗")
+    counter.locator("[data-test=sign-out]").click()
+    expect(standing(counter)).to_contain_text("药师未签到")
+
+
+def test_enrolling_and_withdrawing_are_as_near_as_each_other(counter: Page) -> None:
+    counter.locator("[data-test=duty-mark]").click()
+    for mark in ("duty-enrol", "duty-withdraw"):
+        summary = counter.locator(f"[data-test={mark}] summary")
+        summary.click()
+        box = summary.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+    no_serious_findings(counter)
+    fits(counter)
+    picture_of(counter, "duty-enrol.zh")
+    form = counter.locator("[data-test=duty-reference]")
+    form.locator("[name=pharmacist]").fill("ph-3")
+    form.locator("[name=secret]").fill("correct horse")
+    form.get_by_role("button", name="我同意").click()
+    expect(counter.locator("[data-test=duty-enrol]")).not_to_have_attribute("open", "")
+    counter.locator("[data-test=duty-withdraw] summary").click()
+    withdraw = counter.locator("[data-test=duty-withdraw] form")
+    withdraw.locator("[name=pharmacist]").fill("ph-3")
+    withdraw.get_by_role("button").click()
+    done = counter.locator("[data-test=duty-withdrawn]")
+    expect(done).to_contain_text("1 份照片特征已删除")
+    expect(done).to_contain_text("reference.erased")
+    no_serious_findings(counter)
+    fits(counter)
