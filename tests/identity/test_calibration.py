@@ -10,10 +10,23 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import genpareto
 
 from identity import calibrate
-from identity.calibration import Calibration, load_calibration, parse_calibration
-from identity.errors import CalibrationMismatch, CalibrationUnreadable, UnsupportedFalseMatchRate
+from identity.calibration import (
+    Calibration,
+    largest_gap,
+    load_calibration,
+    parse_calibration,
+)
+from identity.capture_chain import attempt_frames
+from identity.errors import (
+    CalibrationMismatch,
+    CalibrationOfMoreFrames,
+    CalibrationUnreadable,
+    UnsupportedFalseMatchRate,
+)
+from identity.policy import load_policy
 from models.manifest import SFACE
 from tests.identity import support
 
@@ -24,19 +37,76 @@ def committed() -> Calibration:
     return load_calibration(SFACE.contract_id).values
 
 
-def test_the_committed_calibration_supports_the_shipped_target(committed: Calibration) -> None:
-    threshold = committed.threshold(Decimal("1e-4"))
-    index = round(threshold * 1000) - committed.first_step
-    assert committed.upper_95[index] <= committed.comparisons / 10_000
-    assert committed.upper_95[index - 1] > committed.comparisons / 10_000
+def test_the_committed_calibration_supports_every_rate_of_the_shipped_policy(
+    committed: Calibration,
+) -> None:
+    policy = load_policy()
+    committed.require_frames(policy.matching.frames)
+    rates = [band.false_match_rate for band in policy.bands]
+    rates += [policy.matching.grey_false_match_rate, policy.matching.stale_false_match_rate]
+    for rate in rates:
+        target = rate / policy.transaction.comparisons
+        threshold = committed.threshold(target)
+        index = round(threshold * 1000) - committed.first_step
+        assert committed.upper_95[index] <= committed.comparisons * target
+        assert committed.neg_log10_fmr(threshold) >= -float(target.log10()) - 1e-9
+        assert committed.neg_log10_fmr(threshold - 0.001) < -float(target.log10())
 
 
-def test_the_committed_calibration_holds_nothing_but_counts() -> None:
+def test_the_committed_calibration_holds_counts_and_a_tail_and_nothing_else() -> None:
     path = next(Path(calibrate.__file__).with_name("calibrations").glob("*.json"))
     fields = json.loads(path.read_text())
-    numbers = {"pictures", "subjects", "comparisons", "first_step", "at_or_above", "upper_95"}
+    numbers = {"frames", "pictures", "subjects", "comparisons", "first_step", "at_or_above"}
     words = {"format", "contract_id", "comparison", "made_from", "made_with"}
-    assert set(fields) == numbers | words
+    assert set(fields) == numbers | words | {"upper_95", "tail"}
+    assert set(fields["tail"]) == {"from_step", "exceedances", "shape", "scale", "largest_gap"}
+
+
+def test_the_larger_of_bound_and_tail_decides(committed: Calibration) -> None:
+    target = Decimal("1e-5")
+    counted = next(
+        i for i, n in enumerate(committed.upper_95) if n <= committed.comparisons * target
+    )
+    assert committed.threshold(target) > (committed.first_step + counted) / 1000
+    # The same counts with a heavier tail: the threshold follows the tail.
+    heavier = committed.tail.model_copy(update={"scale": committed.tail.scale * Decimal("1.04")})
+    gap = largest_gap(heavier, committed.first_step, committed.at_or_above)
+    heavier = heavier.model_copy(update={"largest_gap": Decimal(repr(gap))})
+    other = Calibration.model_validate(committed.model_dump() | {"tail": heavier.model_dump()})
+    assert other.threshold(target) > committed.threshold(target)
+
+
+def test_fewer_frames_than_were_calibrated_are_refused(committed: Calibration) -> None:
+    committed.require_frames(committed.frames + 1)
+    with pytest.raises(CalibrationOfMoreFrames, match="4 fused frames, the policy fuses 3"):
+        committed.require_frames(committed.frames - 1)
+
+
+def test_a_calibration_of_format_1_is_refused_with_one_line(committed: Calibration) -> None:
+    old = committed.model_dump(mode="json") | {"format": "countersight-calibration-1"}
+    with pytest.raises(CalibrationUnreadable, match=r"format 1 \(single pictures\)"):
+        parse_calibration(json.dumps(old).encode(), "old.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"scale": "0.05"},
+        {"scale": "0.01"},
+        {"shape": "-0.5"},
+        {"exceedances": 7098},
+        {"largest_gap": "0"},
+        {"from_step": 100},
+        {"from_step": 5000},
+    ],
+)
+def test_a_tail_that_contradicts_the_counts_is_refused(
+    committed: Calibration, change: dict[str, object]
+) -> None:
+    fields = committed.model_dump(mode="json")
+    fields["tail"] |= change
+    with pytest.raises(CalibrationUnreadable, match=r"tail"):
+        parse_calibration(json.dumps(fields).encode(), "c.json")
 
 
 @given(st.decimals("0.000007", "0.1"), st.decimals("0.000007", "0.1"))
@@ -92,37 +162,79 @@ def test_a_calibration_of_another_contract_is_refused(committed: Calibration) ->
         {"comparisons": 0},
         {"format": "other"},
         {"surprise": 1},
+        {"tail": None},
+        {"frames": 0},
     ],
 )
 def test_a_damaged_calibration_is_refused(
     committed: Calibration, change: dict[str, object]
 ) -> None:
-    good = committed.model_dump(mode="json") | {"at_or_above": [9, 2], "upper_95": [12, 5]}
+    good = committed.model_dump(mode="json")
     parse_calibration(json.dumps(good).encode(), "c.json")
     with pytest.raises(CalibrationUnreadable, match=r"c\.json"):
         parse_calibration(json.dumps(good | change).encode(), "c.json")
 
 
-def test_counting_compares_every_pair_of_different_people_once() -> None:
-    embeddings = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
-    embeddings[3] = [0.6, 0.8, 0]
-    found = calibrate.compare_all(embeddings, np.array([0, 0, 1, 2]))
+def test_counting_compares_every_two_pictures_of_different_people_once() -> None:
+    pictures = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
+    pictures[3] = [0.6, 0.8, 0]
+    found = calibrate.compare_all(pictures, pictures, np.array([0, 0, 1, 2]))
     assert found.comparisons == 5
     assert sorted(found.scores.round(3)) == [0.6, 0.6, 0.8]
 
 
-def test_bounds_are_at_least_the_counts_and_wider_when_few_people_repeat() -> None:
+def test_each_comparison_is_of_an_attempt_with_a_picture() -> None:
+    probes = np.array([[0.5, 0], [0.3, 0.4]], dtype=np.float32)
+    pictures = np.array([[0.6, 0.8], [1, 0]], dtype=np.float32)
+    found = calibrate.compare_all(probes, pictures, np.array([0, 1]))
+    # The second picture is the attempt here: 0.3 * 0.6 + 0.4 * 0.8, never picture with picture.
+    assert found.scores.round(6) == pytest.approx([0.5])
+
+
+def _random_people(people: int) -> np.ndarray:
     random = np.random.default_rng(1)
-    embeddings = random.normal(0, 1, (120, 8)).astype(np.float32)
+    embeddings = random.normal(0, 1, (people, 8)).astype(np.float32)
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    many = calibrate.compare_all(embeddings, np.arange(120))
+    return embeddings
+
+
+def test_bounds_are_at_least_the_counts_and_wider_when_few_people_repeat() -> None:
+    embeddings = _random_people(120)
+    many = calibrate.compare_all(embeddings, embeddings, np.arange(120))
     counts, upper = calibrate.count(many)
     assert all(bound >= value for value, bound in zip(counts, upper, strict=True))
     assert upper == sorted(upper, reverse=True)
     copies = np.repeat(embeddings[:12], 10, axis=0)
-    few = calibrate.compare_all(copies, np.repeat(np.arange(12), 10))
+    few = calibrate.compare_all(copies, copies, np.repeat(np.arange(12), 10))
     few_counts, few_upper = calibrate.count(few)
     assert few_upper[0] / few_counts[0] > upper[0] / counts[0]
+
+
+@pytest.mark.parametrize(("shape", "scale"), [(0.0, 0.03), (-0.2, 0.05), (0.1, 0.02)])
+def test_the_fit_finds_the_tail_that_the_scores_came_from(shape: float, scale: float) -> None:
+    random = np.random.default_rng(3)
+    scores = 0.3 + genpareto.rvs(shape, scale=scale, size=8000, random_state=random)
+    found = calibrate.NonMated(
+        scores.clip(0, 1), np.zeros(8000, np.int64), np.ones(8000, np.int64), np.full(2829, 1)
+    )
+    tail = calibrate.fit_tail(found, calibrate.count(found)[0])
+    assert tail.exceedances <= found.comparisons / 1000
+    # Past its own threshold a generalised Pareto tail keeps its shape; its scale follows.
+    assert float(tail.shape) == pytest.approx(shape, abs=0.08)
+    past = tail.from_step / 1000 - 0.3
+    assert float(tail.scale) == pytest.approx(scale + shape * past, rel=0.12)
+
+
+def test_frames_of_one_attempt_are_seeded_close_and_not_the_same() -> None:
+    picture = np.random.default_rng(1).integers(0, 255, (7, 7, 3), dtype=np.uint8)
+    picture = np.kron(picture, np.ones((16, 16, 1), np.uint8))
+    frames = attempt_frames(picture, 4, b"seed")
+    again = attempt_frames(picture, 4, b"seed")
+    assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
+    assert not np.array_equal(frames[0], attempt_frames(picture, 1, b"other")[0])
+    assert len({frame.tobytes() for frame in frames}) == 4
+    assert all(frame.shape == picture.shape and frame.dtype == np.uint8 for frame in frames)
+    assert all(np.corrcoef(frame.ravel(), picture.ravel())[0, 1] > 0.8 for frame in frames)
 
 
 def test_calibrate_refuses_pictures_of_one_person(
