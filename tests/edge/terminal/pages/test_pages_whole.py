@@ -29,14 +29,17 @@ from retention.records.clock import ManualClock
 from retention.store.database import NodeStore
 from retention.terms.problems import Problem, Refusal
 from tests.edge.counter_kit import FakeVerifier, config_for
-from tests.edge.terminal.pages.conftest import NUMBER, Visiting, open_session
+from tests.edge.terminal.pages.conftest import CHILD, NUMBER, Visiting, open_session
 from tests.edge.terminal.pages.test_pages_flow import LINE, agree, attest, chosen
 from tests.edge.terminal.pages.visitor import Page, Visitor
 from tests.serving import served
 
 TEMPLATES = Path(__file__).resolve().parents[4] / "edge" / "terminal" / "pages" / "templates"
 # Shown only while an attempt runs, or by a node with a watch (test_cameras_page.py).
-OF_OTHERS = {"guidance.html", "cameras.html", "camera_state.html"}
+OF_OTHERS = {
+    "guidance.html", "cameras.html", "camera_state.html",
+    "duty.html", "duty_state.html", "duty_withdrawn.html",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -90,11 +93,12 @@ def test_every_page_is_whole_in_both_languages(
     pages += [first, chosen(visitor, first, "proxy"), visitor.send(first.form("/consent"))]
     verifier.outcome, verifier.reason = "RETRY", "POSE"
     page = agree(visitor, first)
-    for _ in range(3):
+    for _ in range(2):
         pages.append(page)
         page = visitor.send(page.form("/verification"))
+    pages += [page, visitor.get(f"{first.url}?way=face")]
     page = attest(visitor, page, pharmacist)
-    pages.append(page)
+    pages += [page, visitor.get(f"{first.url}?way=renew"), visitor.get(f"{first.url}?way=upload")]
     rx = LINE | {"lines.0.prescription_required": "on", "lines.0.name": "盐酸二甲双胍片"}
     page = visitor.send(page.form("/basket"), rx)
     refused = Page(visitor.http.post(f"{first.url}/authorisation", data={"once": "1"}))
@@ -113,6 +117,14 @@ def test_every_page_is_whole_in_both_languages(
     }  # fmt: skip
     pages += [visitor.send(proxy, htmx=True), visitor.send(proxy, form, files={"both": b"s"})]
     pages += [visitor.get(f"{second.url}?way=self")]
+    child = open_session(visitor, **{"claim.certificate.number": CHILD})
+    pages += [child, visitor.send(child.form("/proxy"), form, files={"both": b"s"})]
+    unknown = open_session(visitor, **{"claim.certificate.number": "E1234567"})
+    pages += [unknown, visitor.send(unknown.form("/child"))]
+    ask = visitor.get("/counter/consents")
+    nobody = visitor.send(ask.form("/consents"), {"certificate.number": "E1234567"})
+    found = visitor.send(ask.form("/consents"), {"certificate.number": NUMBER})
+    pages += [ask, nobody, found, visitor.send(found.form("/withdraw"))]
     for page in pages:
         check(page, lang)
     assert {path.name for path in TEMPLATES.iterdir()} - loaded - OF_OTHERS == set()
