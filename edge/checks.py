@@ -12,6 +12,7 @@ from edge.year_check import Year, year_of
 from hardware.errors import HardwareError
 from retention.footage.layout import VOLUME_FILE
 from retention.footage.volume import read_volume
+from retention.records.clock import SystemClock
 from retention.records.errors import UsageError
 
 _WORDS = {
@@ -19,6 +20,11 @@ _WORDS = {
     "volume": "录像盘",
     "disk": "磁盘",
     "model": "模型",
+    "policy": "核验策略",
+    "calibration": "校准",
+    "liveness": "活体判断",
+    "face": "核验摄像头",
+    "reference": "照片密钥",
     "opencv": "图像库",
     "camera": "摄像头",
     "year": "一年所需",
@@ -66,7 +72,7 @@ class NodeCheck:
 
 def check_node(config: EdgeConfig) -> NodeCheck:
     """Check a node that is configured. Raises UsageError for keys that others may read."""
-    items = [_keys(config), *_volumes(config), _disk(config), *_models(config), _opencv()]
+    items = [_keys(config), *_volumes(config), _disk(config), *_face(config), _opencv()]
     cameras, streams = _streams(config)
     items += cameras
     year = year_of(config, streams)
@@ -122,20 +128,10 @@ def _opencv() -> CheckItem:
     return CheckItem("opencv", True, cv2.__version__)
 
 
-def _models(config: EdgeConfig) -> list[CheckItem]:
-    from models.errors import ModelsError
-    from models.folder import models_folder, verified_path
-    from models.manifest import MANIFESTS
+def _face(config: EdgeConfig) -> list[CheckItem]:
+    from edge.face_check import face_items  # it loads what only a face needs
 
-    folder = models_folder(config.verification.models)
-    items = []
-    for manifest in MANIFESTS:
-        try:
-            path = verified_path(manifest, folder)
-            items.append(CheckItem(f"model {manifest.name}", True, str(path)))
-        except ModelsError as exc:
-            items.append(CheckItem(f"model {manifest.name}", False, str(exc)))
-    return items
+    return face_items(config, SystemClock().now())
 
 
 def _streams(config: EdgeConfig) -> tuple[list[CheckItem], list[StreamFacts]]:

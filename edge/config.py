@@ -264,6 +264,13 @@ class EdgeConfig(Frozen):
         return self.verification.counters.get(counter, self.verification.camera)
 
     @property
+    def face_cameras(self) -> tuple[str, ...]:
+        """Return the cameras that people are looked at through, each once."""
+        verification = self.verification
+        named = [verification.camera, *verification.counters.values(), self.presence.camera]
+        return tuple(dict.fromkeys(camera for camera in named if camera is not None))
+
+    @property
     def controller(self) -> str:
         """Return who answers for the personal data held here."""
         return self.verification.controller or self.node.pharmacy

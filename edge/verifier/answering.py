@@ -79,6 +79,8 @@ def _carry_out(
             return service.verify(request)
         case Enrol():
             return service.enrol(request, attached[0])
+        case EnrolFromCamera():
+            return service.enrol_from_camera(request)
         case DutyRequest():
             return duty.answer(request)
     return EnrolmentRefused(code="INVALID_REQUEST", detail="nobody here answers this")

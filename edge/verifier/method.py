@@ -8,23 +8,25 @@ again. The policy that was in force before it never goes on in silence.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.config import EdgeConfig
+from edge.verifier.kept_inputs import keep
+from hardware.camera_identity import CameraIdentity, identity_of
+from identity.bands import band_thresholds
 from identity.calibration import LoadedCalibration, load_calibration
+from identity.decision import Standing
 from identity.errors import IdentityError, PolicyRefused
-from identity.policy import IdentityPolicy, SignalName, load_policy
+from identity.liveness.panel import not_working
+from identity.policy import IdentityPolicy, load_policy
 from identity.policy_files import SUFFIX, newest_begun, signed_policies
 from models.errors import ModelsError
 from models.runtime import LoadedModels, load_models
 from retention.records.clock import Clock
-
-# Every signal of the set but the passive model (it may be installed) and depth (no sensor yet).
-ALWAYS_THERE: frozenset[SignalName] = frozenset(
-    ("camera", "replay", "motion", "planarity", "challenge")
-)
+from retention.store import people
+from retention.store.database import NodeStore, StoreUnavailable
 
 _Stamp = tuple[tuple[str, int, int, int], ...]
 
@@ -34,19 +36,21 @@ class FaceMethodOff(Exception):
 
 
 class PolicyWatch:
-    """The policy in force, read again when its files change. Safe to share between threads."""
+    """The policy in force, read again when its files change. Safe to share between threads.
+
+    `require` is asked once about each policy before it is used: it raises IdentityError when this
+    node cannot fulfil it, and StoreUnavailable when what decides cannot be kept.
+    """
 
     def __init__(
         self,
         place: Path | None,
         key: str | None,
         *,
-        models: LoadedModels,
-        calibration: LoadedCalibration,
         clock: Clock,
+        require: Callable[[IdentityPolicy], None],
     ) -> None:
-        self._place, self._key, self._clock = place, key, clock
-        self._models, self._calibration = models, calibration
+        self._place, self._key, self._clock, self._require = place, key, clock, require
         self._lock = threading.Lock()
         self._stamp: _Stamp | None = None
         self._known: tuple[IdentityPolicy, ...] = ()
@@ -81,9 +85,9 @@ class PolicyWatch:
             else:
                 policy = newest_begun(self._known, self._clock.now(), self._place)
             if policy.digest not in self._usable:
-                require_usable(policy, self._calibration, self._models)
+                self._require(policy)
                 self._usable.add(policy.digest)
-        except IdentityError as exc:
+        except (IdentityError, StoreUnavailable) as exc:
             raise FaceMethodOff(str(exc)) from exc
         return policy
 
@@ -110,22 +114,36 @@ def _facts(path: Path) -> tuple[str, int, int, int]:
 
 
 def require_usable(
-    policy: IdentityPolicy, calibration: LoadedCalibration, models: LoadedModels
+    policy: IdentityPolicy,
+    calibration: LoadedCalibration,
+    models: LoadedModels,
+    cameras: Sequence[CameraIdentity],
 ) -> None:
-    """Raise UnsupportedFalseMatchRate or PolicyRefused unless this node can fulfil a policy."""
-    comparisons = policy.transaction.comparisons
-    rates = [band.false_match_rate for band in policy.bands]
-    for rate in (*rates, policy.matching.stale_false_match_rate):
-        calibration.values.threshold(rate / comparisons)
+    """Raise IdentityError unless this node can fulfil a policy at one of its cameras at least."""
+    standings: tuple[Standing, ...] = ("current", "stale")
+    for standing in standings:
+        band_thresholds(policy, calibration, standing)
     calibration.values.threshold(policy.matching.grey_false_match_rate)
-    there = ALWAYS_THERE | ({"passive"} if models.passive is not None else set())
-    missing = [name for name in policy.liveness.required if name not in there]
+    calibration.values.require_frames(policy.matching.frames)
+    missing = missing_signals(policy, cameras, passive=models.passive is not None)
     if missing:
-        raise PolicyRefused(
-            policy.name, f"liveness.required names {', '.join(missing)}, which is not installed"
-        )
-    if "challenge" in policy.liveness.required and policy.liveness.challenge == "never":
-        raise PolicyRefused(policy.name, "liveness.required names challenge, which is never asked")
+        names = ", ".join(missing)
+        raise PolicyRefused(policy.name, f"liveness.required: {names} cannot work on this node")
+
+
+def missing_signals(
+    policy: IdentityPolicy, cameras: Sequence[CameraIdentity], *, passive: bool
+) -> tuple[str, ...]:
+    """Return the liveness signals that a policy requires and no camera of this node can give;
+    `passive` says whether a passive model is installed."""
+    each = [not_working(policy.liveness, camera, passive=passive) for camera in cameras]
+    return min(each, key=len, default=())
+
+
+def camera_identities(config: EdgeConfig) -> dict[str, CameraIdentity]:
+    """Return what kind of device each camera is that people are looked at through, by its id."""
+    cameras = [config.camera(name) for name in config.face_cameras]
+    return {one.id: identity_of(one.url, simulated=one.simulated) for one in cameras}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +155,25 @@ class FaceMethod:
     policies: PolicyWatch
 
 
-def load_method(config: EdgeConfig, clock: Clock) -> FaceMethod:
-    """Load and check models, calibration and policy. Raises FaceMethodOff with one line."""
+def load_method(config: EdgeConfig, store: NodeStore) -> FaceMethod:
+    """Load and check models, calibration and policy, and mark references of another contract.
+
+    Raises FaceMethodOff with one line, StoreUnavailable.
+    """
     try:
         models = load_models(config.verification.models)
         calibration = load_calibration(models.embedder.contract_id)
     except (ModelsError, IdentityError) as exc:
         raise FaceMethodOff(str(exc)) from exc
-    policies = PolicyWatch(
-        config.verification.policy,
-        config.policy_key,
-        models=models,
-        calibration=calibration,
-        clock=clock,
-    )
+    cameras = tuple(camera_identities(config).values())
+
+    def require(policy: IdentityPolicy) -> None:
+        require_usable(policy, calibration, models, cameras)
+        # What decides from now on is kept, so that its decisions can be replayed.
+        keep(config, policy, calibration)
+
+    place, key = config.verification.policy, config.policy_key
+    policies = PolicyWatch(place, key, clock=store.clock, require=require)
     policies.in_force()
+    people.mark_outdated(store, models.embedder.contract_id)
     return FaceMethod(models, calibration, policies)

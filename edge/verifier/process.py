@@ -25,6 +25,7 @@ from edge.verifier.answering import answer_to, look_after, read
 from edge.verifier.duty import DutyWatch, camera_of
 from edge.verifier.face_alarm import FaceAlarm
 from edge.verifier.live import LivePublisher
+from edge.verifier.looking import Camera
 from edge.verifier.method import FaceMethod, FaceMethodOff, load_method
 from edge.verifier.protocol import (
     MAX_PICTURE_BYTES,
@@ -36,6 +37,7 @@ from edge.verifier.protocol import (
 )
 from edge.verifier.service import CameraService
 from edge.verifier.workers import Answers, CameraWorker, Job, Task
+from hardware.camera_identity import identity_of
 from hardware.cameras import OpenCvFrames
 from retention.records.errors import UsageError
 from retention.records.fields import Frozen
@@ -55,7 +57,7 @@ def run(context: ProcessContext) -> None:
     try:
         alarm = FaceAlarm(store)
         try:
-            method = load_method(config, store.clock)
+            method = load_method(config, store)
         except FaceMethodOff as exc:
             alarm.set(str(exc))
             raise UsageError(f"the face method is off: {exc}") from exc
@@ -77,13 +79,6 @@ def run(context: ProcessContext) -> None:
             answers.close()
     finally:
         store.close()
-
-
-def cameras_of(config: EdgeConfig) -> tuple[str, ...]:
-    """Return the cameras that film people, each once."""
-    verification = config.verification
-    named = [verification.camera, *verification.counters.values(), config.presence.camera]
-    return tuple(dict.fromkeys(camera for camera in named if camera is not None))
 
 
 def camera_for(config: EdgeConfig, request: Request) -> str:
@@ -123,15 +118,19 @@ class WorkerMaker:
             )
             opened.enter_context(closing(frames))
             frames.pause()
-            service = CameraService(
-                config=config,
-                camera=camera.id,
-                store=store,
-                signer=config.keys().signer(),
-                method=self._method,
+            looked_through = Camera(
+                id=camera.id,
+                identity=identity_of(camera.url, simulated=camera.simulated),
                 frames=frames,
                 stop=self._context.stop,
                 beat=worker.beat,
+            )
+            service = CameraService(
+                config=config,
+                store=store,
+                signer=config.keys().signer(),
+                method=self._method,
+                camera=looked_through,
                 live=self._live,
                 is_awaited=worker.is_awaited,
             )
@@ -161,7 +160,7 @@ class Server:
 
     def serve(self) -> None:
         """Answer until told to stop. Raises RuntimeError when workers keep dying."""
-        self._workers = {camera: self._make(camera) for camera in cameras_of(self._config)}
+        self._workers = {camera: self._make(camera) for camera in self._config.face_cameras}
         poller = zmq.Poller()
         poller.register(self._socket, zmq.POLLIN)
         poller.register(self._answers.fd, zmq.POLLIN)

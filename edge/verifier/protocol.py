@@ -64,11 +64,12 @@ class Enrol(Request):
 
 class EnrolFromCamera(Request):
     """Make a reference of the living person at the counter's camera now. A photograph held up is
-    refused: the liveness signals must pass."""
+    refused: the liveness signals must pass. The counter sees it as an attempt of `session`."""
 
     do: Literal["enrol_camera"] = "enrol_camera"
     person_ref: Digest
     consent: Id
+    session: Id | None = None
     age_band: AgeBand = "unknown"
 
 

@@ -12,18 +12,20 @@ import numpy as np
 from edge.config import EdgeConfig
 from edge.verifier.answering import answer_to, read
 from edge.verifier.duty import DutyWatch
-from edge.verifier.method import FaceMethod, PolicyWatch
+from edge.verifier.looking import Camera
+from edge.verifier.method import FaceMethod, PolicyWatch, require_usable
 from edge.verifier.protocol import Decided, EnrolmentRefused, Ping, VerifyFace
 from edge.verifier.references import row_of
 from edge.verifier.service import CameraService
 from edge.verifier.workers import Job
 from identity.attempt import FaceFrame
+from identity.policy import IdentityPolicy
 from identity.references import Reference
 from models.manifest import SFACE, YUNET
 from models.opencv import cv2
 from models.runtime import LoadedModels
-from models.values import Landmarks
-from retention.records.clock import ManualClock
+from models.values import Image, Landmarks
+from retention.records.clock import Clock, ManualClock
 from retention.records.fields import Frozen
 from retention.records.ids import SeededIds
 from retention.records.payloads import ConsentGiven, DecisionReceipt
@@ -47,6 +49,8 @@ class RenderedFrames:
     seen: list[Landmarks] = field(default_factory=list)
     watching: bool = False
     asked: int = 0
+    scene: Callable[[float], tuple[Image, Landmarks]] = support.turning_head
+    noise: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
 
     @property
     def healthy(self) -> bool:
@@ -59,7 +63,9 @@ class RenderedFrames:
         self.clock.advance(timedelta(seconds=timeout_seconds if self.dead else 1 / 15))
         if self.dead:
             return None
-        pixels, landmarks = support.turning_head(after_ordinal / 15)
+        pixels, landmarks = self.scene(after_ordinal / 15)
+        # No sensor gives the same picture twice.
+        pixels = pixels + self.noise.integers(0, 2, pixels.shape, dtype=np.uint8)
         self.seen.append(landmarks)
         return FaceFrame(pixels, after_ordinal + 1, self.clock.monotonic_ns())
 
@@ -73,6 +79,16 @@ class RenderedFrames:
         pass
 
 
+def method_of(models: ScriptedModels, clock: Clock) -> FaceMethod:
+    """Return the face method with scripted models and the policy that ships."""
+    loaded, counted = LoadedModels(models, models, YUNET, SFACE), support.calibration()
+
+    def require(policy: IdentityPolicy) -> None:
+        require_usable(policy, counted, loaded, (support.CAMERA,))
+
+    return FaceMethod(loaded, counted, PolicyWatch(None, None, clock=clock, require=require))
+
+
 class Bench:
     """One verifier, its parts, and short words for what a terminal asks."""
 
@@ -82,22 +98,21 @@ class Bench:
         self.models = ScriptedModels(
             lambda _: [face_at(self.frames.seen[-1])], lambda _: unit_vector(0, 0.3)
         )
-        loaded, counted = (
-            LoadedModels(self.models, self.models, YUNET, SFACE),
-            support.calibration(),
-        )
-        policies = PolicyWatch(None, None, models=loaded, calibration=counted, clock=clock)
-        self.method = FaceMethod(loaded, counted, policies)
+        self.method = method_of(self.models, clock)
         self.awaited = False
-        self.service = CameraService(
-            config=config,
-            camera=config.verification.camera,
-            store=store,
-            signer=config.keys().signer(),
-            method=self.method,
+        self.camera = Camera(
+            id=config.verification.camera,
+            identity=support.CAMERA,
             frames=self.frames,
             stop=self.stop,
             beat=lambda: self.beats.append(1),
+        )
+        self.service = CameraService(
+            config=config,
+            store=store,
+            signer=config.keys().signer(),
+            method=self.method,
+            camera=self.camera,
             is_awaited=lambda: self.awaited,
         )
         self.duty = DutyWatch(self.service)

@@ -16,14 +16,13 @@ from edge.config import EdgeConfig
 from edge.process import ProcessContext
 from edge.verifier import method, process
 from edge.verifier.client import VerifierClient
-from edge.verifier.method import FaceMethod, PolicyWatch
 from identity.attempt import FaceFrame
 from models.manifest import SFACE, YUNET
 from models.runtime import LoadedModels
-from retention.records.clock import Clock, SystemClock
+from retention.records.clock import SystemClock
 from retention.records.errors import UsageError
 from tests.edge.counter_kit import config_for
-from tests.edge.verifier.kit import request
+from tests.edge.verifier.kit import method_of, request
 from tests.identity import support
 from tests.identity.support import ScriptedModels, face_at, unit_vector
 
@@ -60,13 +59,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> Watched:
     models = ScriptedModels(
         lambda _: [face_at(support.turning_head(0)[1])], lambda _: unit_vector(0)
     )
-    loaded, counted = LoadedModels(models, models, YUNET, SFACE), support.calibration()
-
-    def load(config: EdgeConfig, clock: Clock) -> FaceMethod:
-        policies = PolicyWatch(None, None, models=loaded, calibration=counted, clock=clock)
-        return FaceMethod(loaded, counted, policies)
-
-    monkeypatch.setattr(process, "load_method", load)
+    monkeypatch.setattr(process, "load_method", lambda _, store: method_of(models, store.clock))
     monkeypatch.setattr(process, "OpenCvFrames", lambda *_, **__: watched)
     return watched
 
