@@ -16,7 +16,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A frame that passed the quality gate: its index in the track, when it was, how good (0..1)."""
+    """A frame that passed the quality gate: its index in the track, when, and how good (0..1)."""
 
     index: int
     offset_ns: int

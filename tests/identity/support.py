@@ -54,7 +54,12 @@ def _dome(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def turning_head(t: float) -> tuple[Image, Landmarks]:
     """Return a frame of a head that turns by up to 14 degrees, and its landmarks."""
-    turn = np.sin(np.radians(14) * np.sin(2 * np.pi * 0.5 * t))
+    return head_at(14 * np.sin(2 * np.pi * 0.5 * t))
+
+
+def head_at(degrees: float) -> tuple[Image, Landmarks]:
+    """Return a frame of a head turned this far to its own left, and its landmarks."""
+    turn = np.sin(np.radians(degrees))
     rows, columns = np.indices((SIZE, SIZE), dtype=np.float32)
     x, y = (columns - MIDDLE[0]) / EYES, (rows - MIDDLE[1]) / EYES
     source = columns - (_dome(x, y) * turn * EYES).astype(np.float32)
@@ -177,6 +182,7 @@ def reference(embedding: Embedding, **changes: object) -> Reference:
     return Reference(ReferenceTerms(**(values | changes)), embedding)  # type: ignore[arg-type]
 
 
+TURNS = {"TURN_LEFT": 1, "TURN_RIGHT": -1}
 CAMERA = CameraIdentity("v4l2", "a camera", simulated=False, virtual=False)
 SEED = bytes(range(16))
 
@@ -198,6 +204,7 @@ class Trial:
     seen_before: Callable[[bytes], bool] = lambda _: False
     enrolling: bool = False
     seen: list[Landmarks] = field(default_factory=list)
+    heard: list[str | None] = field(default_factory=list)
 
     def rendered(self) -> Iterator[tuple[FaceFrame, Landmarks]]:
         for ordinal in range(self.frames):
@@ -207,6 +214,7 @@ class Trial:
 
     def start(self) -> Attempt:
         self.seen.clear()
+        self.heard.clear()
         if self.models is None:
             self.models = ScriptedModels(
                 lambda _: [face_at(self.seen[-1])], lambda _: unit_vector(0, 0.3)
@@ -232,6 +240,7 @@ class Trial:
         for frame, landmarks in self.rendered():
             self.seen.append(landmarks)
             progress = attempt.observe(frame)
+            self.heard.append(progress.instruction)
             if progress.complete:
                 break
         return progress
@@ -241,6 +250,22 @@ class Trial:
         attempt = self.start()
         self.run(attempt)
         return attempt.decide()
+
+    def turns_when_asked(self, degrees: float = 14.0, after_seconds: float = 0.6) -> None:
+        """Let the head keep still until a turn is asked for, then turn there and back.
+
+        Negative `degrees` turn to the wrong side.
+        """
+
+        def scene(t: float) -> tuple[Image, Landmarks]:
+            asked = [n for n, each in enumerate(self.heard) if each in TURNS]
+            since = t - asked[0] / 15 - after_seconds if asked else 0.0
+            far = max(0.0, np.sin(np.pi * min(since, 1.6) / 1.6)) if since > 0 else 0.0
+            side = TURNS[self.heard[asked[0]] or ""] if asked else 0
+            # Nobody keeps quite still, and no sensor gives the same picture twice.
+            return head_at(side * degrees * far + 0.01 * np.sin(9 * t))
+
+        self.scene = scene
 
     def with_liveness(self, **changes: object) -> None:
         """Change limits of liveness in the policy."""
