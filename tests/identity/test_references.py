@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 
 from identity.errors import ReferenceUnreadable
 from identity.policy import IdentityPolicy
-from identity.references import EnrolmentRefused, Reference, enrol, open_sealed, seal
+from identity.references import (
+    EnrolmentRefused,
+    Reference,
+    SealedReference,
+    enrol,
+    open_sealed,
+    quality_of,
+    reseal,
+    seal,
+)
 from models.values import FaceDetection
+from retention.records.canonical import canonical_bytes
+from retention.records.clock import to_text
 from retention.records.ids import ConsentId, ReferenceId
 from tests.identity import support
 from tests.identity.support import ScriptedModels, face_at, unit_vector
@@ -63,6 +75,8 @@ def test_the_sealed_form_shows_nothing_and_never_repeats() -> None:
         {"source": "counter_camera"},
         {"consent_id": "0197a000-0000-7000-8000-000000000009"},
         {"expires_at": datetime(2040, 1, 1, tzinfo=UTC)},
+        {"portrait_at": datetime(2026, 1, 1, tzinfo=UTC)},
+        {"quality": "poor"},
     ],
 )
 def test_changed_terms_do_not_open(change: dict[str, object]) -> None:
@@ -70,6 +84,112 @@ def test_changed_terms_do_not_open(change: dict[str, object]) -> None:
     other = dataclasses.replace(sealed.terms, **change)  # type: ignore[arg-type]
     with pytest.raises(ReferenceUnreadable):
         open_sealed(dataclasses.replace(sealed, terms=other), KEY)
+
+
+def dated(**changes: object) -> Reference:
+    taken = {"portrait_at": datetime(2010, 1, 1, tzinfo=UTC), "quality": "poor"}
+    return support.reference(unit_vector(2), **(taken | changes))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"portrait_at": None},
+        {"portrait_at": datetime(2025, 1, 1, tzinfo=UTC)},
+        {"quality": "good"},
+        {"portrait_at": None, "quality": "good"},
+    ],
+)
+def test_a_picture_is_not_made_younger_or_better_by_writing_so(change: dict[str, object]) -> None:
+    sealed = seal(dated(), KEY, "k1")
+    assert open_sealed(sealed, KEY).terms.quality == "poor"
+    other = dataclasses.replace(sealed.terms, **change)  # type: ignore[arg-type]
+    with pytest.raises(ReferenceUnreadable):
+        open_sealed(dataclasses.replace(sealed, terms=other), KEY)
+
+
+def sealed_before(reference: Reference) -> SealedReference:
+    """Seal as it was done before the age and quality of pictures were kept."""
+    terms = reference.terms
+    bound = canonical_bytes(
+        {
+            "reference_id": terms.reference_id,
+            "person_ref": terms.person_ref,
+            "contract_id": terms.contract_id,
+            "source": terms.source,
+            "consent_id": terms.consent_id,
+            "expires_at": to_text(terms.expires_at),
+            "key_id": "k1",
+        }
+    )
+    plain = reference.embedding.astype("<f4").tobytes()
+    sealed = AESGCM(KEY).encrypt(b"n" * 12, plain, bound)
+    return SealedReference(terms, "k1", b"n" * 12, sealed)
+
+
+def test_a_row_from_before_opens_as_it_is_and_cannot_be_given_an_age() -> None:
+    reference = support.reference(unit_vector(2, 0.4))
+    sealed = sealed_before(reference)
+    np.testing.assert_array_equal(open_sealed(sealed, KEY).embedding, reference.embedding)
+    for change in ({"portrait_at": datetime(2025, 1, 1, tzinfo=UTC)}, {"quality": "poor"}):
+        other = dataclasses.replace(sealed.terms, **change)  # type: ignore[arg-type]
+        with pytest.raises(ReferenceUnreadable):
+            open_sealed(dataclasses.replace(sealed, terms=other), KEY)
+
+
+def test_sealed_again_it_is_the_same_bit_for_bit_and_bound_as_now() -> None:
+    reference, new_key = support.reference(unit_vector(2, 0.4)), bytes(range(1, 33))
+    for sealed in (sealed_before(reference), seal(reference, KEY, "k1")):
+        again = reseal(sealed, KEY, new_key, "k2")
+        assert again.key_id == "k2"
+        assert open_sealed(again, new_key).embedding.tobytes() == reference.embedding.tobytes()
+        bound = reference.terms.associated_data("k2")
+        assert AESGCM(new_key).decrypt(again.nonce, again.ciphertext, bound)
+        with pytest.raises(ReferenceUnreadable):
+            open_sealed(again, KEY)
+
+
+def test_what_does_not_open_is_not_sealed_again() -> None:
+    sealed = seal(support.reference(unit_vector(2)), KEY, "k1")
+    with pytest.raises(ReferenceUnreadable):
+        reseal(sealed, bytes(32), KEY, "k2")
+
+
+# -- age and quality ------------------------------------------------------------------------------
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+YEARS_10 = timedelta(days=3650)
+
+
+@pytest.mark.parametrize(
+    ("portrait_at", "quality", "expected"),
+    [
+        (None, "good", "current"),
+        (None, "poor", "stale"),
+        (NOW, "poor", "stale"),
+        (NOW - YEARS_10 + timedelta(seconds=1), "good", "current"),
+        (NOW - YEARS_10, "good", "stale"),
+        (NOW + timedelta(days=1), "good", "current"),
+    ],
+)
+def test_a_poor_picture_and_one_known_to_be_old_are_stale(
+    policy: IdentityPolicy, portrait_at: datetime | None, quality: str, expected: str
+) -> None:
+    assert policy.reference.stale_after_years == 10
+    reference = dated(portrait_at=portrait_at, quality=quality)
+    assert reference.standing(NOW, policy.reference) == expected
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(1.0, "good"), (0.55, "poor")])
+def test_a_face_that_must_be_enlarged_makes_a_poor_reference(
+    policy: IdentityPolicy, scale: float, expected: str
+) -> None:
+    face = face_at(support.turning_head(0)[1])
+    eyes = 60.0 * scale
+    small = dataclasses.replace(
+        face, landmarks=(face.landmarks * (eyes / face.inter_eye_px)).astype(np.float32)
+    )
+    assert quality_of(small) == expected
 
 
 @pytest.mark.parametrize("nonce", [b"", b"n" * 7, b"n" * 300])
