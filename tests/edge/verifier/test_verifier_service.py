@@ -270,6 +270,7 @@ def test_an_enrolment_without_its_one_picture_is_refused(
 
 @pytest.mark.parametrize("content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", picture()[:200]])
 def test_a_file_that_is_no_picture_is_refused(facing: Bench, content: bytes) -> None:
+    facing.consent()
     assert refused(facing.ask(enrol(), content)) == "IMAGE_REFUSED"
 
 
