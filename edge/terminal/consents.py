@@ -104,6 +104,14 @@ def standing(parts: Parts, person_ref: str) -> people.Consent | None:
         return people.standing_consent(connection, person_ref, PURPOSE)
 
 
+def consented(parts: Parts, state: SessionState) -> str:
+    """Return the consent of the present subject. Raises Refusal NO_CONSENT."""
+    found = standing(parts, state.subject[0])
+    if found is None:
+        raise Refusal(Problem(409, "NO_CONSENT"))
+    return found.id
+
+
 def enrol(
     parts: Parts,
     caller: Caller,

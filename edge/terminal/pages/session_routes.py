@@ -85,7 +85,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     @router.post("/reference")
     def reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
-        given = _consented(parts, state)
+        given = consents.consented(parts, state)
         picture = form.files.get("picture")
         if picture is None:
             raise at_fault("reference", "picture")
@@ -109,7 +109,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     @router.post("/camera-reference")
     def camera_reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
-        given = _consented(parts, state)
+        given = consents.consented(parts, state)
 
         def deed() -> str:
             consents.enrol_from_camera(parts, caller, session, given)
@@ -204,6 +204,7 @@ def page_values(
         and isinstance(receipt, DecisionReceipt2)
         and receipt.reference_standing == "stale",
         "amount_too_high": _amount_too_high(view, receipt),
+        "devices": parts.devices.kinds,
         "absent": state.needs_prescription and parts.service.presence() == "absent",
         "may_be_child": state.opened_age == "unknown" and state.proxy is None and not view.child,
         "mode": parts.config.settlement.mode,
@@ -219,14 +220,6 @@ def _amount_too_high(view: SessionView, receipt: DecisionReceipt | None) -> bool
     if receipt is None or limit is None or view.basket is None or receipt.outcome != "ACCEPT":
         return False
     return Decimal(view.basket.total) > Decimal(limit)
-
-
-def _consented(parts: Parts, state: SessionState) -> str:
-    """Return the consent of the present subject. Raises Refusal NO_CONSENT."""
-    found = consents.standing(parts, state.subject[0])
-    if found is None:
-        raise Refusal(Problem(409, "NO_CONSENT"))
-    return found.id
 
 
 def _declare_proxy(parts: Parts, caller: Caller, session: str, form: Posted) -> None:

@@ -51,6 +51,7 @@ def start_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
             operator=request.cookies.get(OPERATOR_COOKIE, ""),
             area=parts.config.node.agency,
             listed=LISTED,
+            card_reader="card_reader" in parts.devices.kinds,
             **bar(parts),
         )
 

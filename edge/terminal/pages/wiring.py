@@ -76,6 +76,7 @@ def install_pages(app: FastAPI, parts: Parts) -> None:
     # Imported here because the routers import this module for what is above.
     from edge.terminal.pages.camera_routes import camera_router
     from edge.terminal.pages.consent_routes import consent_router
+    from edge.terminal.pages.device_routes import device_router
     from edge.terminal.pages.duty_routes import duty_page_router
     from edge.terminal.pages.session_routes import session_router
     from edge.terminal.pages.settle_routes import settle_router
@@ -87,5 +88,5 @@ def install_pages(app: FastAPI, parts: Parts) -> None:
     app.include_router(kit.router())
     app.include_router(camera_router(parts, kit))
     app.include_router(consent_router(parts, kit))
-    for router in (start_router, session_router, settle_router, duty_page_router):
+    for router in (start_router, device_router, session_router, settle_router, duty_page_router):
         app.include_router(router(parts, kit, once))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -12,10 +13,12 @@ import pytest
 from edge.session.limits import READ_AGAIN_NS, LimitsInForce
 from edge.simulators.pharmacy import DAUGHTER, PATIENT, Person, PharmacyClient, line
 from identity.policy import load_policy
+from retention.records import payloads as p
 from retention.records.clock import ManualClock
 from retention.records.people import AttackSuspected, DecisionReceipt2, IdentityDecided2
 from retention.store import duty, face_locks, log
 from retention.store.database import NodeStore
+from retention.store.sessions import insert_session
 from tests.edge.counter_kit import FakeVerifier, config_for
 from tests.edge.terminal.test_terminal_flow import refused
 
@@ -295,8 +298,6 @@ def test_counters_with_cameras_of_their_own_do_not_wait_for_one_another(
     store: NodeStore, tmp_path: Path, verifier: FakeVerifier, served_with: Callable[..., str],
     terminal: Callable[..., PharmacyClient],
 ) -> None:  # fmt: skip
-    import threading
-
     cameras = [
         {"id": name, "scene_role": "purchase", "url": f"rtsp://127.0.0.1:1/{name}"}
         for name in ("till", "second")
@@ -376,3 +377,39 @@ def test_a_camera_enrols_only_whom_a_pharmacist_has_just_attested(
     assert counter.call("POST", path, {"consent": consent})["reference"]
     other = counter.consent(replace(PATIENT, number="43010219900307702X"))["consent"]
     assert refused(counter.call, "POST", path, {"consent": other}).code == "NO_CONSENT"
+
+
+# -- what was begun before an upgrade -------------------------------------------------------------
+
+
+def test_a_session_that_was_opened_by_the_version_before_goes_on(
+    counter: PharmacyClient, store: NodeStore, pharmacist: tuple[str, str]
+) -> None:
+    known = counter.open(CHILD)
+    with store.read() as connection:
+        (record,) = log.of_session(connection, known["session"])
+    content = record.parse().content()
+    assert isinstance(content, p.SessionOpened)
+    fields = {name: getattr(content, name) for name in p.SessionOpened.model_fields}
+    session = store.ids.new()
+    old = p.SessionOpened(**fields | {"session": session})
+    form = p.ProxyDeclared(
+        session=session,
+        purchaser_ref="b" * 64,
+        purchaser_display_name="张*",
+        purchaser_cert_type="02",
+        relation="daughter",
+        reason="bed",
+        patient_signature_sha256="d" * 64,
+        purchaser_signature_sha256="d" * 64,
+    )
+    with store.write() as connection:
+        insert_session(connection, session, "counter-1", store.clock.now())
+        log.append(store, connection, old, counter="counter-1")
+        log.append(store, connection, form, counter="counter-1")
+    view = counter.session(session)
+    assert (view["age_band"], view["child"], view["subject_role"]) == ("unknown", False, "proxy")
+    assert counter.verify(session)["outcome"] == "ACCEPT"
+    counter.basket(session)
+    assert counter.attest(session, *pharmacist)["outcome"] == "ACCEPT"
+    assert counter.authorise(session)["authorisation"]["proxy"] is True
