@@ -22,6 +22,7 @@ from edge.verifier.protocol import DutyRequest
 from identity import presence
 from identity.decision import Decision, Outcome
 from identity.presence import Looked, Restarted, Uniform
+from retention.keyfiles import KeyRefused
 from retention.records.fields import Code, Frozen
 from retention.store import duty, people
 from retention.store.database import NodeStore
@@ -73,7 +74,7 @@ class Looker(Protocol):
 
     def look(self, person_ref: str, counter: str, *, gives_way: bool = False) -> Decision | None:
         """Look at whoever is in view, one to one. None: not looked to the end. A suspected attack
-        is recorded before it returns. Raises FaceMethodOff, StoreUnavailable."""
+        is recorded before it returns. Raises FaceMethodOff, KeyRefused, StoreUnavailable."""
         ...
 
 
@@ -211,7 +212,8 @@ class DutyWatch:
             decision = self._worker.look(
                 pharmacist_ref(self._key, pharmacist), counter, gives_way=gives_way
             )
-        except FaceMethodOff:
+        except (FaceMethodOff, KeyRefused) as exc:
+            log.error("duty_not_looked", reason=str(exc))
             return Looked("unsure", ("VERIFIER_UNAVAILABLE",)), None
         return (None, None) if decision is None else (said_by(decision), decision.reference_id)
 
