@@ -36,9 +36,8 @@ GAVE_WAY_SECONDS = 10.0
 # What a look says by its reasons; everything else is unsure.
 NOT_THEM = frozenset({"NO_FACE", "MISMATCH", "INCONCLUSIVE", "MULTIPLE_FACES", "FACE_CHANGED"})
 NOT_ALIVE = frozenset(
-    {"PLANAR_MOTION", "STATIC_INPUT", "REPLAYED_FRAMES", "PASSIVE_SPOOF", "CHALLENGE_FAILED",
-     "VIRTUAL_CAMERA"}
-)  # fmt: skip
+    {"PLANAR_MOTION", "REPLAYED_FRAMES", "PASSIVE_SPOOF", "CHALLENGE_FAILED", "VIRTUAL_CAMERA"}
+)
 
 
 class SignInByFace(DutyRequest):

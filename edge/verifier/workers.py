@@ -42,12 +42,15 @@ class Answers:
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[tuple[bytes, Frozen]] = queue.SimpleQueue()
+        self._lock, self._closed = threading.Lock(), False
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def put(self, envelope: bytes, answer: Frozen) -> None:
-        """Hand an answer over. Any thread."""
-        self._waiting.put((envelope, answer))
-        os.eventfd_write(self.fd, 1)
+        """Hand an answer over; after the end it goes nowhere. Any thread."""
+        with self._lock:
+            if not self._closed:
+                self._waiting.put((envelope, answer))
+                os.eventfd_write(self.fd, 1)
 
     def take(self) -> list[tuple[bytes, Frozen]]:
         """Return the answers that wait. Never blocks."""
@@ -59,8 +62,10 @@ class Answers:
         return taken
 
     def close(self) -> None:
-        """Give the descriptor back; nobody may put anything after this."""
-        os.close(self.fd)
+        """Give the descriptor back."""
+        with self._lock:
+            self._closed = True
+            os.close(self.fd)
 
 
 @dataclass(frozen=True, slots=True)

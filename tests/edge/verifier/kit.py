@@ -18,7 +18,7 @@ from edge.verifier.protocol import Decided, EnrolmentRefused, Ping, VerifyFace
 from edge.verifier.references import row_of
 from edge.verifier.service import CameraService
 from edge.verifier.workers import Job
-from identity.attempt import FaceFrame
+from hardware.cameras import CapturedFrame
 from identity.policy import IdentityPolicy
 from identity.references import Reference
 from models.manifest import SFACE, YUNET
@@ -56,7 +56,7 @@ class RenderedFrames:
     def healthy(self) -> bool:
         return not self.dead
 
-    def latest(self, after_ordinal: int, timeout_seconds: float) -> FaceFrame | None:
+    def latest(self, after_ordinal: int, timeout_seconds: float) -> CapturedFrame | None:
         assert self.watching
         self.asked += 1
         self.on_frame(self.asked)
@@ -67,7 +67,7 @@ class RenderedFrames:
         # No sensor gives the same picture twice.
         pixels = pixels + self.noise.integers(0, 2, pixels.shape, dtype=np.uint8)
         self.seen.append(landmarks)
-        return FaceFrame(pixels, after_ordinal + 1, self.clock.monotonic_ns())
+        return CapturedFrame(pixels, after_ordinal + 1, self.clock.monotonic_ns())
 
     def pause(self) -> None:
         self.watching = False

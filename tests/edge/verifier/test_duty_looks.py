@@ -9,6 +9,7 @@ import pytest
 from edge.config import EdgeConfig
 from edge.duty import PURPOSE, pharmacist_ref
 from edge.verifier.duty import DutyLooked, SignInByFace
+from identity.policy import load_policy
 from retention.records.clock import ManualClock
 from retention.records.envelope import parse_record
 from retention.records.payloads import ConsentGiven
@@ -97,6 +98,32 @@ def test_suspected_attacks_are_told_without_a_session_and_lock_until_the_own_sec
         assert face_locks.is_locked(connection, ref)
     bench.frames.scene = support.turning_head
     assert sign_in(bench).reasons == ("FACE_LOCKED",)
+
+
+def test_who_sits_still_meanwhile_is_missed_but_no_suspect_and_is_asked_for_nothing(
+    bench: Bench, clock: ManualClock
+) -> None:
+    sign_in(bench)
+    bench.frames.scene = support.still
+    looked_at = clock.now()
+
+    bench.duty.step()
+
+    assert state(bench) == "doubtful"
+    assert bench.records("identity.attack_suspected") == []
+    # A turn that was asked for would have made the look longer than an attempt.
+    lasted = (clock.now() - looked_at).total_seconds()
+    assert lasted <= float(load_policy().attempt.deadline_seconds) + 1
+
+
+def test_a_picture_held_up_meanwhile_is_a_suspicion(bench: Bench) -> None:
+    sign_in(bench)
+    bench.frames.scene = support.held_print
+
+    bench.duty.step()
+
+    assert state(bench) == "doubtful"
+    assert len(bench.records("identity.attack_suspected")) == 1
 
 
 def test_a_recheck_sees_misses_and_gives_way(bench: Bench, clock: ManualClock) -> None:

@@ -403,6 +403,7 @@ def test_a_revoked_credential_and_a_forgotten_one_are_signed_out(place: Place) -
         (("FACE_LOCKED",), "unsure"),
         (("PASSIVE_SPOOF",), "suspected"),
         (("STATIC_INPUT", "PLANAR_MOTION"), "suspected"),
+        (("STATIC_INPUT",), "unsure"),
     ],
 )
 def test_only_an_accepted_look_sees_anybody(reasons: tuple[str, ...], result: str) -> None:
