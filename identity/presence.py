@@ -16,10 +16,11 @@ nobody renewed counts for nothing even where no machine runs any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from identity.policy import IdentityPolicy
 from retention.terms.presence import LONGEST_JITTER, Method, PresenceLimits, still_holds
 
 State = Literal["present", "doubtful", "absent"]
@@ -154,6 +155,19 @@ def is_confirmation_near(standing: Standing, now_ns: int, limits: PresenceLimits
     """Tell whether to ask for a confirmation now, before it is due."""
     left = confirm_in_seconds(standing, now_ns, limits)
     return left is not None and left <= min(WARN_SECONDS, limits.confirm_minutes * 60 / 4)
+
+
+def unasked(policy: IdentityPolicy) -> IdentityPolicy:
+    """Return the policy for a look that nobody knows of: no turn is asked for, since who goes about
+    their work would make it wrongly. A policy that requires a turn then accepts nobody."""
+    liveness = policy.liveness.model_copy(update={"challenge": "never"})
+    return policy.model_copy(update={"liveness": liveness})
+
+
+def is_mere_stillness(suspected: Collection[str]) -> bool:
+    """Tell whether nothing but a want of motion speaks against a look that nobody knew of: who
+    reads a prescription sits still. It is no acceptance, and no suspicion."""
+    return set(suspected) <= {"motion"}
 
 
 def is_forgotten(standing: Standing, now_ns: int) -> bool:
