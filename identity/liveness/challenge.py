@@ -17,7 +17,7 @@ import numpy as np
 
 from identity.liveness.planarity import Depth, is_flat
 from identity.liveness.signals import About, Signal, failed, not_assessed, passed
-from identity.liveness.windows import nose_offset
+from identity.liveness.windows import nose_offsets
 from identity.looked import LookedFrame
 from identity.policy import LivenessLimits
 from retention.records.people import Side
@@ -111,7 +111,7 @@ class ChallengeRun:
 
     def progress(self, frames: Sequence[LookedFrame]) -> Progress:
         """Judge the noses of the frames so far."""
-        noses = np.array([nose_offset(frame.face.landmarks) for frame in frames])
+        noses = nose_offsets(frames)
         at = np.array([frame.offset_ns for frame in frames], dtype=np.int64)
         resting = np.flatnonzero((at <= self.asked_at_ns[0]) & np.isfinite(noses))
         resting = resting[at[resting] >= self.asked_at_ns[0] - _REST_NS]

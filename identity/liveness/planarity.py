@@ -26,7 +26,7 @@ from identity.liveness.windows import (
     WIDTH,
     even,
     flow,
-    nose_offset,
+    nose_offsets,
 )
 from identity.looked import LookedFrame
 from identity.policy import LivenessLimits
@@ -81,7 +81,7 @@ def pairs(frames: Sequence[LookedFrame]) -> tuple[Pair, ...]:
     """Return the pairs of frames between which the head turned most, yet flow can follow."""
     if len(frames) < 2:
         return ()
-    turned = np.array([nose_offset(frame.face.landmarks) for frame in frames])
+    turned = nose_offsets(frames)
     at = np.array([frame.offset_ns for frame in frames], dtype=np.int64)
     earlier, later = np.triu_indices(len(frames), 1)
     apart = at[later] - at[earlier] >= _LEAST_NS_APART

@@ -7,12 +7,12 @@ first where the way of light must not count.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from identity.looked import Grey
+from identity.looked import Grey, LookedFrame
 from models.opencv import cv2
 from models.values import FaceDetection, Image, Landmarks
 
@@ -39,10 +39,22 @@ def nose_offset(landmarks: Landmarks) -> float:
 
     Positive to the image's right; not a number when the eyes coincide.
     """
-    across = (landmarks[1] - landmarks[0]).astype(np.float64)
-    squared = float(across @ across)
-    nose = landmarks[2] - (landmarks[0] + landmarks[1]) / 2
-    return float(nose @ across) / squared if squared > 0 else math.nan
+    return float(_offsets(landmarks[None].astype(np.float64))[0])
+
+
+def nose_offsets(frames: Sequence[LookedFrame]) -> npt.NDArray[np.float64]:
+    """Return the nose offset of every frame, (n,)."""
+    if not frames:
+        return np.empty(0)
+    return _offsets(np.stack([frame.face.landmarks for frame in frames]).astype(np.float64))
+
+
+def _offsets(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    across = points[:, 1] - points[:, 0]
+    nose = points[:, 2] - (points[:, 0] + points[:, 1]) / 2
+    squared = np.sum(across * across, axis=1)
+    apart = np.where(squared > 0, squared, np.nan)
+    return np.asarray(np.sum(nose * across, axis=1) / apart, dtype=np.float64)
 
 
 def even(window: Grey) -> Grey:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identity.liveness.challenge import ChallengeRun, outcome_of, sides_of, signal
@@ -150,8 +150,9 @@ def test_sides_follow_from_the_seed_and_are_even() -> None:
     assert all(abs(count - 1000) < 137 for count in counted.values())
 
 
+@settings(max_examples=40)
 @given(
-    st.lists(st.floats(-0.35, 0.35), min_size=20, max_size=80),
+    st.lists(st.floats(-0.35, 0.35), min_size=20, max_size=50),
     st.integers(0, 50),
     st.integers(1, 4),
 )
