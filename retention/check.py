@@ -2,7 +2,8 @@
 
     rows      the log (sequence, leaves, root, canonical form), checkpoints and countersignatures,
               segments, disposals, and every row that the records make
-    sizes     rows, and every file on every volume explained, present and of its size
+    sizes     rows, and every file on every volume explained, present and of its size; the same
+              of sealed probes
     digests   sizes, and every file's SHA-256, chunk root and identity read again
 Findings come in this order, so the first one named is the deepest cause that was found. Rows are
 read on one view of the database; files on fresh ones, for a live node seals and disposes meanwhile.
@@ -18,6 +19,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
+from retention.checking import faces
 from retention.checking.checkpoints import checkpoints
 from retention.checking.digests import digests
 from retention.checking.files import files, volumes
@@ -82,6 +84,7 @@ def _run(subject: Subject, meter: Meter, resume: Resume) -> Iterator[Bad]:
     if subject.report.depth >= Depth.SIZES:
         yield from volumes(subject)
         yield from files(subject)
+        yield from faces.files(subject)
     if subject.report.depth >= Depth.DIGESTS:
         try:
             yield from digests(subject, meter, resume)
@@ -108,6 +111,7 @@ def _rows(subject: Subject) -> Iterator[Bad]:
             yield from observer.found()
         yield from runs(connection)
         yield from _open_gaps(subject)
+        yield from faces.kept_too_long(subject)
         subject.report.counts |= {
             "segments": index.rows,
             "disposed": index.disposed,

@@ -15,6 +15,7 @@ from retention.checking.log import Emptied
 from retention.checking.report import MOST_FINDINGS, Bad
 from retention.records import keeping as k
 from retention.records import payloads as p
+from retention.records import people as f
 from retention.records.clock import from_text, to_micros
 from retention.records.envelope import Record
 from retention.records.fields import Frozen
@@ -150,6 +151,23 @@ def _volumes(rows: Rows, said: Frozen) -> None:
         rows[(said.name,)] = (said.volume,)
 
 
+def _references(rows: Rows, said: Frozen) -> None:
+    if isinstance(said, p.ReferenceEnrolled):
+        rows[(said.reference,)] = (
+            said.person_ref, said.consent, said.source, said.contract_id, _micros(said.expires_at),
+        )  # fmt: skip
+    elif isinstance(said, p.ReferenceErased):
+        rows.pop((said.reference,), None)
+
+
+def _probes(rows: Rows, said: Frozen) -> None:
+    if isinstance(said, f.IdentityDecided2) and said.receipt.probe_digest is not None:
+        rows[(said.receipt.receipt,)] = (said.session, said.receipt.subject_ref)
+    elif isinstance(said, f.ProbesErased):
+        for receipt in said.receipts:
+            rows.pop((receipt,), None)
+
+
 PROJECTIONS: tuple[Projection, ...] = (
     Projection("runs", (p.RunStarted,), _runs,
         _select("SELECT id, camera, scene_role, codec, started_at FROM runs", 1)),
@@ -173,6 +191,12 @@ PROJECTIONS: tuple[Projection, ...] = (
                 " 'cancelled') FROM closures", 1)),
     Projection("volumes", (k.VolumeAdopted,), _volumes,
         _select("SELECT name, volume FROM volumes", 1)),
+    Projection("references",
+        (p.ReferenceEnrolled, f.ReferenceEnrolled2, p.ReferenceErased), _references,
+        _select("SELECT id, person_ref, consent, source, contract_id, expires_at"
+                " FROM reference_templates", 1)),
+    Projection("probes", (f.IdentityDecided2, f.ProbesErased), _probes,
+        _select("SELECT receipt, session, person_ref FROM probes", 1)),
 )  # fmt: skip
 
 
