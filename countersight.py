@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "central": ("central.cli", "the review service: run, migrate, check, account"),
     "identity": ("identity.cli", "faces: verify pictures, evaluate, policies, replay a receipt"),
     "models": ("models.cli", "the vision models: list, verify, install"),
-    "retention": ("retention.cli", "what is kept: check, plan, rebuild, export, verify-export"),
+    "retention": ("retention.cli", "what is kept: check, plan, rebuild, export, verify-…"),
 }
 
 

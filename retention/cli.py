@@ -21,6 +21,7 @@ SUBCOMMANDS = (
     "retention.plan_command",
     "retention.rebuild_command",
     "retention.export.export_command",
+    "retention.erasure_command",
 )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from retention import cli
 from retention.erasure import erase_due
 from retention.records.errors import ProofRejected
 from retention.records.payloads import NodeStopped
@@ -166,3 +168,58 @@ def test_the_proof_is_small_in_a_long_log(node: Node) -> None:
     proof = withdraw(node.store, consent, SIGNER, counter="c1").proof
     assert sure(proof) == ["reference.erased", "consent.withdrawn"]
     assert all(len(one.path) <= 10 for one in proof.records)
+
+
+# -- for whoever was given the file ---------------------------------------------------------------
+
+
+@pytest.fixture
+def file(node: Node, tmp_path: Path) -> Path:
+    consent = give_consent(node.store)
+    enrol(node.store, node.ids, consent)
+    proof = withdraw(node.store, consent, SIGNER, counter="c1").proof
+    path = tmp_path / "proof.json"
+    path.write_text(proof.model_dump_json())
+    return path
+
+
+def test_the_file_is_checked_without_the_node(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["verify-erasure", str(file), "--json"]
+    assert cli.main([*asked, "--node-key", SIGNER.public_key.hex()]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["signature_checked"]) == (True, True)
+    kinds = [one["kind"] for one in told["records"]]
+    assert kinds == ["reference.erased", "consent.withdrawn"]
+    assert cli.main(["verify-erasure", str(file)]) == 0
+    assert "未核对签名" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("damage", ["changed", "other key", "nothing in it"])
+def test_a_file_that_does_not_hold_is_exit_1(
+    file: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    key = SIGNER.public_key.hex()
+    proof = ErasureProof.model_validate_json(file.read_text())
+    if damage == "changed":
+        file.write_text(file.read_text().replace("consent_withdrawn", "expired"))
+    elif damage == "nothing in it":
+        file.write_text(proof.model_copy(update={"records": ()}).model_dump_json())
+    else:
+        key = "0" * 64
+    assert cli.main(["verify-erasure", str(file), "--node-key", key]) == 1
+    assert "不成立" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", "\x00"])
+def test_what_is_no_proof_is_wrong_usage(
+    file: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    file.write_text(content)
+    assert cli.main(["verify-erasure", str(file)]) == 2
+    assert "no proof of an erasure" in capsys.readouterr().err
+
+
+def test_a_key_that_is_none_is_wrong_usage(file: Path) -> None:
+    assert cli.main(["verify-erasure", str(file), "--node-key", "12"]) == 2
