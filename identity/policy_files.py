@@ -3,8 +3,9 @@
 The policy that ships needs no signature: it is part of the software. Any other is a TOML file with
 a signature beside it (`NAME.toml.sig`, JSON) over its name, version, beginning and digest. Of a
 folder, the newest policy that has begun is in force; of two that begin together, the higher
-version. A file that cannot be read or whose signature does not hold refuses the whole folder: a
-node never falls back to what somebody may have wanted to replace.
+version; two that differ, but begin together with the same version, are refused. A file that cannot
+be read or whose signature does not hold refuses the whole folder: a node never falls back to what
+somebody may have wanted to replace.
 """
 
 from __future__ import annotations
@@ -78,7 +79,17 @@ def newest_begun(known: tuple[IdentityPolicy, ...], now: datetime, place: Path) 
     if not begun:
         first = min(policy.effective_from for policy in known)
         raise PolicyRefused(str(place), f"no policy is in force before {first}")
-    return max(begun, key=lambda policy: (policy.effective_from, int(policy.version)))
+    newest = max(begun, key=_rank)
+    if any(_rank(one) == _rank(newest) and one.digest != newest.digest for one in begun):
+        raise PolicyRefused(
+            str(place),
+            f"two policies of version {newest.version} begin at {newest.effective_from}",
+        )
+    return newest
+
+
+def _rank(policy: IdentityPolicy) -> tuple[str, int]:
+    return policy.effective_from, int(policy.version)
 
 
 def _signed(path: Path, key: str | None) -> IdentityPolicy:
@@ -93,7 +104,11 @@ def _signed(path: Path, key: str | None) -> IdentityPolicy:
     except ValidationError as exc:
         raise PolicyRefused(str(beside), "it is no signature") from exc
     try:
-        verify_signature(bytes.fromhex(key), Context.POLICY, terms_of(policy), block)
+        raw_key = bytes.fromhex(key)
+    except ValueError as exc:
+        raise PolicyRefused(str(path), "verification.policy_key is not hexadecimal") from exc
+    try:
+        verify_signature(raw_key, Context.POLICY, terms_of(policy), block)
     except ProofRejected as exc:
         raise PolicyRefused(str(path), str(exc)) from exc
     return policy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ SHIPPED = (Path(__file__).parents[2] / "identity" / "policies" / "counter-defaul
 
 def test_the_digest_is_of_the_values(policy: IdentityPolicy) -> None:
     assert parse_policy(SHIPPED + "\n# a remark\n", "p").digest == policy.digest
-    looser = SHIPPED.replace('false_match_rate = "1e-4"', 'false_match_rate = "1e-5"', 1)
-    assert parse_policy(looser, "p").digest != policy.digest
+    stricter = SHIPPED.replace('false_match_rate = "1e-4"', 'false_match_rate = "5e-5"', 1)
+    assert parse_policy(stricter, "p").digest != policy.digest
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,15 @@ def test_the_digest_is_of_the_values(policy: IdentityPolicy) -> None:
     [
         ('name = "counter-default"', 'name = "counter-default"\ncolour = 1', "colour: unknown key"),
         ("frames = 4", "frames = 4\nlucky = true", r"matching\.lucky: unknown key"),
-        ('false_match_rate = "1e-4"', 'false_match_rate = "0.5"', r"matching\.false_match_rate"),
+        ('false_match_rate = "1e-4"', 'false_match_rate = "0.5"', r"bands\.0\.false_match_rate"),
+        ('false_match_rate = "1e-4"', 'false_match_rate = "nan"', r"bands\.0\.false_match_rate"),
+        ('false_match_rate = "1e-4"', 'false_match_rate = "1e-5"', "must not rise with the amount"),
+        ('up_to = "1000.00"\n', "", "the last one, and only it, has no up_to"),
+        ('stale_false_match_rate = "2e-5"', 'stale_false_match_rate = "1e-3"', "must not be above"),
+        ("comparisons = 2", "comparisons = 9", r"transaction\.comparisons"),
+        ('required = ["camera"', 'required = ["luck"', r"liveness\.required\.0"),
+        ('effective_from = "2026-01-01T', 'effective_from = "soon', "effective_from"),
+        ('effective_from = "2026-01-01T', 'effective_from = "2026-02-30T', "effective_from"),
         ("frames = 4", "frames = 1", r"matching\.frames.*greater than or equal to 3.*found 1"),
         ('min_motion = "0.01"', 'min_motion = "0"', r"liveness\.min_motion"),
         ('deadline_seconds = "4"', 'deadline_seconds = "nan"', r"attempt\.deadline_seconds"),
@@ -45,3 +54,19 @@ def test_a_policy_out_of_bounds_is_refused(find: str, put: str, named: str) -> N
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PolicyRefused, match=r"absent\.toml"):
         load_policy(tmp_path / "absent.toml")
+
+
+def test_the_band_of_an_amount_is_the_first_that_holds_it(policy: IdentityPolicy) -> None:
+    small, large = policy.bands
+    assert policy.band_of(Decimal("0")) is small
+    assert policy.band_of(Decimal("1000.00")) is small
+    assert policy.band_of(Decimal("1000.01")) is large
+    assert policy.band_of(None) is large
+
+
+def test_equal_rates_in_every_band_are_allowed(policy: IdentityPolicy) -> None:
+    alike = SHIPPED.replace('false_match_rate = "1e-4"', 'false_match_rate = "2e-5"', 1)
+    assert [band.false_match_rate for band in parse_policy(alike, "p").bands] == [
+        Decimal("2e-5"),
+        Decimal("2e-5"),
+    ]
