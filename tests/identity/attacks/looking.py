@@ -1,8 +1,8 @@
 """One look at a filmed scene, from the first frame to what liveness and comparison say of it.
 
 The order and the times are those of an attempt at the counter: look at every frame, compare four
-of them, and when the signals leave doubt at the deadline, ask for a turn. Whoever stands there
-hears it and may answer.
+of them, and when the signals leave doubt in the middle of the time, ask for a turn. Whoever stands
+there hears it and may answer.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ class _State:
         signals, limits = self.signals(), policy.liveness
         if not panel.refusals(signals, limits):
             return True
-        if late and panel.is_grey(signals, limits):
+        middle = float(policy.attempt.minimum_seconds + policy.attempt.deadline_seconds) / 2
+        if now >= middle * _NS and panel.is_grey(signals, limits):
             self.challenge = ChallengeRun.begin(self.seed, now, limits)
             return False
         return late
