@@ -18,9 +18,10 @@ from pathlib import Path
 
 from edge.simulators.demo_config import NODE
 from edge.simulators.demo_counter import Counter, Outcome
+from edge.simulators.demo_identity import INSURED
 from edge.simulators.demo_people import COUNTER as VISITOR_COUNTER
-from edge.simulators.demo_people import Visitors, enrol_another, invitation, sign_ins
-from edge.simulators.demo_script import EVERYDAY, INSURED, guarded, run_script, with_coverage
+from edge.simulators.demo_people import Visitors, invitation, sign_ins
+from edge.simulators.demo_script import EVERYDAY, guarded, run_script, with_coverage
 from edge.simulators.demo_stack import DemoFailed, DemoStack
 from edge.simulators.pharmacy import PATIENT
 from hardware.errors import PeopleMissing
@@ -95,7 +96,7 @@ def _forever(stack: DemoStack) -> int:
     stack.start()
     counter = Counter(stack)
     counter.enrol()
-    enrol_another(counter)
+    counter.sign_in()
     for line in invitation(stack, sign_ins(stack)):
         _say(line)
     _say("dispensing until Ctrl-C")

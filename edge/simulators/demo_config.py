@@ -62,6 +62,7 @@ def edge_toml(
         f"{cameras}"
         f"[recording]\nsegment_seconds = {times.segment}\n"
         f"[verification]\ncamera = {_text(CAMERAS[0][0])}\nreceipt_seconds = {times.receipt}\n"
+        f"[presence]\nrequired = true\n"
         f"[session]\npre_roll_seconds = {times.roll}\npost_roll_seconds = {times.roll}\n"
         f"[terminal]\nport = {terminal_port}\n"
         f"[settlement]\nmode = {_text('node')}\nplatform_url = {_text(platform_url)}\n"

@@ -8,7 +8,14 @@ from dataclasses import dataclass, field
 
 from edge.simulators.demo_config import PHARMACIST
 from edge.simulators.demo_stack import DemoStack
-from edge.simulators.pharmacy import PATIENT, Json, PharmacyClient, ProblemResponse
+from edge.simulators.pharmacy import (
+    OTHER,
+    PATIENT,
+    Json,
+    Person,
+    PharmacyClient,
+    ProblemResponse,
+)
 from hardware.simulated_actors import Actor
 from hardware.simulated_people import load_people
 
@@ -49,6 +56,7 @@ class Visit:
     """One person at the counter: the session and what the API answered."""
 
     session: str
+    person: Person = PATIENT
     decision: str | None = None
     reasons: tuple[str, ...] = ()
     gate: str | None = None
@@ -64,32 +72,41 @@ class Counter:
         self.client: PharmacyClient = stack.pharmacy()
 
     def enrol(self) -> None:
-        """Enrol the insured person from the picture that their card would hold."""
-        consent = self.client.consent(PATIENT)["consent"]
-        picture = load_people().path("person-a", 1).read_bytes()
-        self.client.enrol(consent, PATIENT, picture)
+        """Enrol the insured people from the pictures that their cards would hold."""
+        for person, face in ((PATIENT, "person-a"), (OTHER, "person-b")):
+            consent = self.client.consent(person)["consent"]
+            self.client.enrol(consent, person, load_people().path(face, 1).read_bytes())
 
-    def arrive(self, *cast: Actor) -> Visit:
+    def sign_in(self) -> None:
+        """Sign the pharmacist in on duty."""
+        self.client.sign_in(PHARMACIST, self.stack.pharmacist_secret)
+
+    def arrive(self, *cast: Actor, person: Person = PATIENT) -> Visit:
         """Let people stand before the counter, open a session and enter the basket."""
         self.stack.cameras.control("counter").show(*cast)
         time.sleep(SETTLE_SECONDS)
-        return self.open()
+        return self.open(person)
 
-    def open(self) -> Visit:
+    def open(self, person: Person = PATIENT) -> Visit:
         """Open a session and enter the basket, whoever stands before the camera."""
-        session = self.client.open()["session"]
+        session = self.client.open(person)["session"]
         self.client.basket(session)
-        return Visit(session)
+        return Visit(session, person)
 
     def verify(self, visit: Visit) -> None:
         """Verify; who is told that the face changed tries again, as the product allows. On a busy
         machine the first pictures still show who stood there before."""
         for _ in range(ATTEMPTS):
-            answer = self.client.verify(visit.session)
-            visit.decision = answer["outcome"]
-            visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+            self.look(visit)
             if (visit.decision, visit.reasons) != ("RETRY", ("FACE_CHANGED",)):
                 return
+
+    def look(self, visit: Visit) -> Json:
+        """Ask for one look at whoever is there."""
+        answer = self.client.verify(visit.session)
+        visit.decision = answer["outcome"]
+        visit.reasons = tuple(reason["code"] for reason in answer["reasons"])
+        return answer
 
     def attest(self, visit: Visit) -> None:
         answer = self.client.attest(visit.session, PHARMACIST, self.stack.pharmacist_secret)
@@ -104,7 +121,7 @@ class Counter:
             visit.gate = "refused:" + ",".join(exc.reasons)
 
     def settle(self, visit: Visit) -> Json:
-        answer = self.client.settle(visit.session)
+        answer = self.client.settle(visit.session, visit.person)
         visit.settlement = answer["stage"]
         return answer
 
@@ -116,6 +133,27 @@ class Counter:
         self.authorise(visit)
         self.settle(visit)
         self.close(visit, "settled")
+
+
+Scenario = Callable[[Counter], Outcome]
+
+
+def outcome_of(visit: Visit, name: str, expected: str, ok: bool) -> Outcome:
+    """Return how a scenario ended, as the visit last stood."""
+    return Outcome(
+        name=name,
+        expected=expected,
+        ok=ok,
+        decision=visit.decision,
+        reasons=visit.reasons,
+        gate=visit.gate,
+        session=visit.session,
+    )
+
+
+def refused(visit: Visit) -> bool:
+    """Say whether the gate refused."""
+    return visit.gate is not None and visit.gate.startswith("refused:")
 
 
 def closed_gap(stack: DemoStack, camera: str, seconds: float) -> tuple[int, int] | None:

@@ -14,12 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.simulators.demo_config import PHARMACIST
-from edge.simulators.demo_counter import Counter
 from edge.simulators.demo_stack import DemoFailed, DemoStack
 from edge.simulators.pharmacy import OTHER, PATIENT, Person
 from edge.terminal.pairing import new_code
 from edge.terminal.qr import pairing_link
-from hardware.simulated_people import load_people
 from retention.store.database import NodeStore
 from retention.store.log import of_session
 from retention.store.sessions import recent_sessions
@@ -68,12 +66,6 @@ def _account(stack: DemoStack, account: SignIn, *change: str) -> subprocess.Comp
         check=False,
         timeout=COMMAND_SECONDS,
     )  # fmt: skip
-
-
-def enrol_another(counter: Counter) -> None:
-    """Enrol a second insured person with a face that does not come to the counter."""
-    consent = counter.client.consent(OTHER)["consent"]
-    counter.client.enrol(consent, OTHER, load_people().path("person-b", 1).read_bytes())
 
 
 def invitation(stack: DemoStack, accounts: tuple[SignIn, ...]) -> list[str]:

@@ -16,71 +16,33 @@ from typing import Any
 
 import httpx
 
-from edge.simulators.demo_counter import Counter, Outcome, Visit, closed_gap, wait_until
+from edge.simulators.demo_counter import (
+    Counter,
+    Outcome,
+    Scenario,
+    Visit,
+    closed_gap,
+    outcome_of,
+    refused,
+    wait_until,
+)
+from edge.simulators.demo_identity import (
+    INSURED,
+    another_person,
+    genuine,
+    guardian_of_child,
+    held_photograph,
+    large_amount,
+    nobody,
+    pharmacist_absent,
+    proxy,
+    two_people,
+)
 from edge.simulators.demo_stack import DemoFailed, DemoStack
-from edge.simulators.pharmacy import DAUGHTER, ProblemResponse, line
-from hardware.simulated_actors import Genuine, HeldPhoto
+from edge.simulators.pharmacy import ProblemResponse, line
 
-INSURED = Genuine("person-a", 2)
-ANOTHER = Genuine("person-b", 1)
 GOP_SECONDS = 1.0  # what the simulated cameras send
 PICTURE_DELAY_SECONDS = 0.5  # from the camera's shutter to the recorder, on a busy machine
-
-
-Scenario = Callable[[Counter], Outcome]
-
-
-def genuine(counter: Counter) -> Outcome:
-    visit = counter.arrive(INSURED)
-    counter.verify(visit)
-    if visit.decision == "ACCEPT":
-        counter.complete(visit)
-    ok = (visit.decision, visit.gate, visit.settlement) == ("ACCEPT", "permitted", "settled")
-    return _outcome(visit, "genuine_insured", "ACCEPT, permitted, settled", ok)
-
-
-def another_person(counter: Counter) -> Outcome:
-    visit = counter.arrive(ANOTHER)
-    counter.verify(visit)
-    counter.authorise(visit)
-    counter.close(visit, "refused")
-    ok = visit.decision == "REFER" and "MISMATCH" in visit.reasons and _refused(visit)
-    return _outcome(visit, "another_person", "REFER MISMATCH, refused, flagged", ok)
-
-
-def nobody(counter: Counter) -> Outcome:
-    visit = counter.arrive()
-    counter.verify(visit)
-    counter.close(visit, "abandoned")
-    ok = (visit.decision, visit.reasons) == ("RETRY", ("NO_FACE",))
-    return _outcome(visit, "nobody_in_view", "RETRY NO_FACE", ok)
-
-
-def two_people(counter: Counter) -> Outcome:
-    visit = counter.arrive(replace(INSURED, x=0.3), replace(ANOTHER, x=0.7))
-    counter.verify(visit)
-    counter.close(visit, "abandoned")
-    ok = (visit.decision, visit.reasons) == ("RETRY", ("MULTIPLE_FACES",))
-    return _outcome(visit, "two_people", "RETRY MULTIPLE_FACES", ok)
-
-
-def held_photograph(counter: Counter) -> Outcome:
-    visit = counter.arrive(HeldPhoto("person-a", 2))
-    counter.verify(visit)
-    counter.authorise(visit)
-    counter.close(visit, "refused")
-    ok = visit.decision in ("RETRY", "REFER") and _refused(visit)
-    return _outcome(visit, "held_photograph", "not accepted, refused", ok)
-
-
-def proxy(counter: Counter) -> Outcome:
-    visit = counter.arrive(ANOTHER)
-    counter.client.proxy(visit.session, DAUGHTER)
-    counter.attest(visit)
-    counter.complete(visit)
-    permission = visit.answers[-1]["authorisation"] if visit.answers else {}
-    ok = visit.gate == "permitted" and permission.get("proxy") is True
-    return _outcome(visit, "proxy_with_form", "permitted, marked proxy", ok)
 
 
 def settled_twice(counter: Counter) -> Outcome:
@@ -96,7 +58,7 @@ def settled_twice(counter: Counter) -> Outcome:
     mine = [one for one in held if one["setl_id"] == third["setl_id"]]
     same = first["setl_id"] == second["setl_id"] == third["setl_id"]
     ok = same and len(mine) == 1 and len({one["key"] for one in held}) == len(held)
-    return _outcome(visit, "settled_twice", "one settlement, same answer", ok)
+    return outcome_of(visit, "settled_twice", "one settlement, same answer", ok)
 
 
 def basket_changed(counter: Counter) -> Outcome:
@@ -108,7 +70,7 @@ def basket_changed(counter: Counter) -> Outcome:
     reasons = _settlement_refusal(counter, visit)
     counter.close(visit, "abandoned")
     ok = permitted and "BASKET_CHANGED" in reasons
-    return _outcome(visit, "basket_changed_after_authorisation", "void, refused", ok)
+    return outcome_of(visit, "basket_changed_after_authorisation", "void, refused", ok)
 
 
 def receipt_expired(counter: Counter) -> Outcome:
@@ -117,8 +79,8 @@ def receipt_expired(counter: Counter) -> Outcome:
     time.sleep(counter.stack.times.receipt + 1)
     counter.authorise(visit)
     counter.close(visit, "abandoned")
-    ok = _refused(visit) and "RECEIPT_EXPIRED" in (visit.gate or "")
-    return _outcome(visit, "receipt_expired", "refused RECEIPT_EXPIRED", ok)
+    ok = refused(visit) and "RECEIPT_EXPIRED" in (visit.gate or "")
+    return outcome_of(visit, "receipt_expired", "refused RECEIPT_EXPIRED", ok)
 
 
 def central_stopped(counter: Counter) -> Outcome:
@@ -133,7 +95,7 @@ def central_stopped(counter: Counter) -> Outcome:
     at_central = _steps_at_central(counter, visit)
     once = len(set(at_central)) == len(at_central)
     ok = arrived and once and visit.settlement == "settled"
-    return _outcome(visit, "central_stopped_and_started", "nothing lost, nothing twice", ok)
+    return outcome_of(visit, "central_stopped_and_started", "nothing lost, nothing twice", ok)
 
 
 def recorder_killed(counter: Counter) -> Outcome:
@@ -147,11 +109,13 @@ def recorder_killed(counter: Counter) -> Outcome:
     counter.complete(visit)
     expected = "restarted, the gap is a row, at most one GOP lost"
     if gap is None:
-        return replace(_outcome(visit, "recorder_killed", expected, ok=False), detail="no gap row")
+        return replace(
+            outcome_of(visit, "recorder_killed", expected, ok=False), detail="no gap row"
+        )
     lost, away = killed_at - gap[0] / 1e6, (gap[1] - gap[0]) / 1e6
     ok = restarted and lost <= GOP_SECONDS + PICTURE_DELAY_SECONDS
     detail = f"lost {max(0.0, lost):.1f} s before the kill, no footage for {away:.1f} s"
-    return replace(_outcome(visit, "recorder_killed", expected, ok), detail=detail)
+    return replace(outcome_of(visit, "recorder_killed", expected, ok), detail=detail)
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -161,6 +125,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     two_people,
     held_photograph,
     proxy,
+    guardian_of_child,
+    large_amount,
+    pharmacist_absent,
     settled_twice,
     basket_changed,
     receipt_expired,
@@ -227,22 +194,6 @@ def guarded(scenario: Scenario, counter: Counter) -> Outcome:
     except (ProblemResponse, DemoFailed, httpx.HTTPError, KeyError) as exc:
         name = scenario.__name__
         return Outcome(name, "an answer", ok=False, detail=f"{type(exc).__name__}: {exc}"[:500])
-
-
-def _outcome(visit: Visit, name: str, expected: str, ok: bool) -> Outcome:
-    return Outcome(
-        name=name,
-        expected=expected,
-        ok=ok,
-        decision=visit.decision,
-        reasons=visit.reasons,
-        gate=visit.gate,
-        session=visit.session,
-    )
-
-
-def _refused(visit: Visit) -> bool:
-    return visit.gate is not None and visit.gate.startswith("refused:")
 
 
 def _settlement_refusal(counter: Counter, visit: Visit) -> tuple[str, ...]:

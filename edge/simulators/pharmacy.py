@@ -39,6 +39,7 @@ class Person:
 PATIENT = Person("张小三", "11010519491231002X")
 OTHER = Person("王大明", "44052418800101001X")
 DAUGHTER = Person("张梅", "430102199003077000")
+CHILD = Person("张小宝", "430102201803077005")
 
 
 class ProblemResponse(Exception):
@@ -219,6 +220,11 @@ class PharmacyClient:
         """Have a pharmacist attest the document."""
         body = {"pharmacist": pharmacist, "secret": secret, "document_type": document_type}
         return self.call("POST", f"/v1/sessions/{session}/attestation", body)
+
+    def sign_in(self, pharmacist: str, secret: str) -> Json:
+        """Sign a pharmacist in on duty, by secret."""
+        body = {"pharmacist": pharmacist, "method": "secret", "secret": secret}
+        return self.call("POST", "/v1/duty", body)
 
     def authorise(self, session: str) -> Json:
         """Ask the gate; returns {authorisation, signature, total}."""

@@ -183,7 +183,7 @@ def test_why_a_face_was_taken_for_a_copy_is_never_on_the_page(
 ) -> None:
     page = agree(visitor, opened)
     for outcome in ("RETRY", "REFER"):
-        verifier.outcome, verifier.reason = outcome, code  # type: ignore[assignment]
+        verifier.outcome, verifier.reason = outcome, code
         page = visitor.send(page.form("/verification"))
         own = page.html.replace("请换一种方式核验", "")
         assert "请换一种方式核验" in page.html
