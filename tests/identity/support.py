@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -57,13 +58,16 @@ def turning_head(t: float) -> tuple[Image, Landmarks]:
     return head_at(14 * np.sin(2 * np.pi * 0.5 * t))
 
 
+@lru_cache(maxsize=96)
 def head_at(degrees: float) -> tuple[Image, Landmarks]:
-    """Return a frame of a head turned this far to its own left, and its landmarks."""
+    """Return a frame of a head turned this far to its own left, and its landmarks; not to be
+    written to."""
     turn = np.sin(np.radians(degrees))
     rows, columns = np.indices((SIZE, SIZE), dtype=np.float32)
     x, y = (columns - MIDDLE[0]) / EYES, (rows - MIDDLE[1]) / EYES
     source = columns - (_dome(x, y) * turn * EYES).astype(np.float32)
     pixels = cv2.remap(TEXTURE, source, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    pixels.flags.writeable = False
     points = MIDDLE + EYES * (POINTS + np.stack([DEPTHS * turn, np.zeros(5)], axis=1))
     return np.asarray(pixels, dtype=np.uint8), points.astype(np.float32)
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from identity.attempt import FaceFrame, Frame
 from identity.decision import Decision, FaceEvidence, Outcome
 from identity.errors import DecisionInvalid
+from identity.evidence import decode, encode
 from identity.liveness.signals import Signal, Verdict
 from identity.methods import Method
 from identity.policy import load_policy
 from models.errors import InferenceFailed, ModelMissing
-from models.values import Embedding, FaceDetection
+from models.values import Embedding, FaceDetection, Image
 from retention.records.clock import ManualClock
 from tests.identity import support
 from tests.identity.support import ScriptedModels, Trial, face_at, unit_vector
@@ -79,30 +80,89 @@ def test_the_trial_itself_would_be_accepted() -> None:
     assert run(fresh_trial()).outcome is Outcome.ACCEPT
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(error=st.sampled_from(ERRORS), at=st.integers(0, 8))
-def test_an_error_of_the_detector_is_referred(error: Exception, at: int) -> None:
-    trial = fresh_trial()
+class Passive:
+    """A passive model that always takes a face for living."""
+
+    digest = "12" * 32
+
+    def crops(self, image: Image, face: FaceDetection) -> tuple[Image, ...]:
+        return (np.zeros((80, 80, 3), np.uint8),)
+
+    def live_probability(self, crops: tuple[Image, ...]) -> float:
+        return 0.9
+
+
+# Every call of an attempt to something that is not its own.
+PLACES = ["detect", "align", "embed_aligned", "crops", "live_probability", "seen_before", "now",
+          "monotonic_ns"]  # fmt: skip
+
+
+def check_a_fault(place: str, error: Exception, at: int) -> None:
+    """Let one call fail; whoever asked then never says ACCEPT."""
+    trial, calls = fresh_trial(), [0]
     trial.models = ScriptedModels(
-        raising(error, at, lambda _: [face_at(trial.seen[-1])]), lambda _: unit_vector(0, 0.3)
+        lambda _: [face_at(trial.seen[-1])], lambda _: unit_vector(0, 0.3), passive=Passive()
     )
-    decision = run(trial)
-    assert (decision.outcome, decision.reasons) == (Outcome.REFER, ("INTERNAL_ERROR",))
+    attempt = trial.start()
+    owner: Any = {"crops": trial.models.passive, "live_probability": trial.models.passive}.get(
+        place, trial.clock if place in ("now", "monotonic_ns") else trial.models
+    )
+    if place == "seen_before":
+        owner = attempt
+        place = "_seen_before"
+    right = getattr(owner, place)
+
+    def failing(*given: Any) -> Any:
+        calls[0] += 1
+        if calls[0] > at:
+            raise error
+        return right(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, place, failing)
+        for frame, landmarks in frames_of(trial):
+            trial.seen.append(landmarks)
+            if attempt.observe(frame).complete:
+                break
+        decided = attempt.decide()
+    if calls[0] > at:
+        told = decided.decision.outcome, decided.decision.reasons
+        assert told == (Outcome.REFER, ("INTERNAL_ERROR",))
+        assert decided.evidence.frames == ()
+    assert decode(encode(decided.evidence)).fault == (calls[0] > at)
+
+
+def frames_of(trial: Trial) -> list[tuple[FaceFrame, Any]]:
+    """Return the frames of a trial, stamped as a clock that stands still now will say."""
+    made = []
+    for ordinal in range(30):
+        pixels, landmarks = trial.scene(ordinal / 15)
+        stamp = 1_000_000_000 + (ordinal + 1) * 66_666_667
+        made.append((FaceFrame(pixels, ordinal, stamp), landmarks))
+    trial.clock.advance(timedelta(seconds=30 / 15 + 0.1))
+    return made
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_fault_anywhere_is_referred(place: str) -> None:
+    check_a_fault(place, Broken("x"), 0)
 
 
 @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(error=st.sampled_from(ERRORS), at=st.integers(0, 4))
-def test_an_error_of_the_embedder_is_referred(error: Exception, at: int) -> None:
-    trial = fresh_trial()
-    trial.models = ScriptedModels(
-        lambda _: [face_at(trial.seen[-1])], raising(error, at, lambda _: unit_vector(0, 0.3))
-    )
-    decision = run(trial)
-    assert (decision.outcome, decision.reasons) == (Outcome.REFER, ("INTERNAL_ERROR",))
+@given(place=st.sampled_from(PLACES), error=st.sampled_from(ERRORS), at=st.integers(0, 20))
+def test_a_fault_at_any_time_is_referred(place: str, error: Exception, at: int) -> None:
+    check_a_fault(place, error, at)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(vector=st.sampled_from(range(len(VECTORS))), at=st.integers(0, 4))
+@pytest.mark.soak
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(place=st.sampled_from(PLACES), error=st.sampled_from(ERRORS), at=st.integers(0, 90))
+def test_a_fault_at_any_time_is_referred_many_times(place: str, error: Exception, at: int) -> None:
+    check_a_fault(place, error, at)
+
+
+@pytest.mark.parametrize("vector", range(len(VECTORS)))
+@pytest.mark.parametrize("at", [0, 3])
 def test_an_embedding_that_is_none_is_never_accepted(vector: int, at: int) -> None:
     trial = fresh_trial()
     trial.models = ScriptedModels(
@@ -152,7 +212,72 @@ def test_a_frame_that_is_none_is_referred(frame: Frame) -> None:
     assert attempt.decide().decision.reasons == ("INTERNAL_ERROR",)
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+NUMBERS = st.floats(width=32) | st.sampled_from([0.0, -1.0, 1e30, 80.0, 160.0])
+DETECTIONS = st.builds(
+    lambda box, points, score: FaceDetection(
+        (box[0], box[1], box[2], box[3]), np.array(points, np.float32).reshape(5, 2), score
+    ),
+    st.lists(NUMBERS, min_size=4, max_size=4),
+    st.lists(NUMBERS, min_size=10, max_size=10),
+    NUMBERS,
+)
+PIXELS = st.builds(
+    lambda shape, fill, kind: np.full(shape, fill, kind),
+    st.sampled_from([(), (0,), (0, 0, 3), (1, 1, 3), (64, 64), (64, 64, 4), (48, 64, 3),
+                     (1, 9000, 3), (700, 900, 3)]),
+    st.integers(0, 255),
+    st.sampled_from([np.uint8, np.float32, np.uint16, np.bool_]),
+)  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_garbage_of_every_kind_is_never_accepted(data: st.DataObject) -> None:
+    """The model says anything at all about pictures of any kind; the embedding always matches."""
+    trial = fresh_trial()
+    trial.models = ScriptedModels(
+        lambda _: data.draw(st.lists(DETECTIONS, max_size=2)), lambda _: unit_vector(0, 0.3)
+    )
+    attempt = trial.start()
+    for ordinal in range(16):
+        trial.clock.advance(timedelta(seconds=0.13))
+        frame = FaceFrame(data.draw(PIXELS), ordinal, trial.clock.monotonic_ns())
+        if attempt.observe(cast(Frame, frame)).complete:
+            break
+    decided = attempt.decide()
+    assert decided.decision.outcome is not Outcome.ACCEPT
+    decode(encode(decided.evidence))
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(order=st.permutations(range(36)), kept=st.integers(0, 36), late=st.booleans())
+def test_frames_in_any_order_never_prove_more_than_they_show(
+    order: list[int], kept: int, late: bool
+) -> None:
+    """Frames come twice, late and in disorder; an ACCEPT still rests on time that went forward."""
+    trial = fresh_trial()
+    assert trial.models is None
+    attempt = trial.start()
+    ready = [(frame, landmarks) for frame, landmarks in Trial(trial.policy, trial.clock, frames=36)
+             .rendered()]  # fmt: skip
+    if late:
+        trial.clock.advance(timedelta(seconds=9))
+    for index in [*range(kept), *order]:
+        frame, landmarks = ready[index]
+        trial.seen.append(landmarks)
+        if attempt.observe(frame).complete:
+            break
+    decided = attempt.decide()
+    if decided.decision.outcome is Outcome.ACCEPT:
+        times = [frame.offset_ns for frame in decided.evidence.frames]
+        assert times == sorted(set(times))
+        used = [times[index] for index in decided.evidence.used]
+        assert len(used) == trial.policy.matching.frames
+        assert used[-1] - used[0] >= 3 * 300_000_000
+        assert not late
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(pause=st.integers(0, 60), seconds=st.floats(0.7, 8))
 def test_a_pause_in_the_stream_is_never_accepted_across(pause: int, seconds: float) -> None:
     """Nothing after a hole in the stream is added to what was seen before it."""

@@ -10,7 +10,7 @@ from identity.decision import Decision, Outcome, attest_document, receipt_payloa
 from identity.errors import DecisionInvalid
 from identity.methods import METHODS, Method
 from identity.policy import IdentityPolicy
-from identity.quality import UNITS
+from identity.quality import GATE, UNITS
 from retention.records.clock import ManualClock, from_text
 from retention.records.payloads import DecisionReceipt
 from retention.terms.reasons import BY_CODE
@@ -97,10 +97,48 @@ def test_methods_are_those_a_receipt_can_name() -> None:
     assert set(getattr(named, "__args__", ())) == {method.value for method in Method}
 
 
-def test_every_reason_in_the_gate_and_the_attempt_is_registered() -> None:
-    from identity.quality import GATE
+DECIDED = [
+    "MATCH",
+    "MISMATCH",
+    "INCONCLUSIVE",
+    "AMOUNT_TOO_HIGH",
+    "REFERENCE_STALE",
+    "STATIC_INPUT",
+    "PLANAR_MOTION",
+    "CHALLENGE_FAILED",
+    "REPLAYED_FRAMES",
+    "PASSIVE_SPOOF",
+    "VIRTUAL_CAMERA",
+    "LIVENESS_NOT_ASSESSED",
+    "DEADLINE",
+    "FACE_CHANGED",
+    "INTERNAL_ERROR",
+    "CAMERA_UNAVAILABLE",
+    "REFERENCE_MISSING",
+    "REFERENCE_EXPIRED",
+    "CONTRACT_MISMATCH",
+    "ATTEMPTS_EXHAUSTED",
+    "DOCUMENT_ATTESTED",
+]
+INSTRUCTIONS = sorted(
+    {"NO_FACE", "MULTIPLE_FACES", "OFF_CENTRE", "TURN_LEFT", "TURN_RIGHT"}
+    | {code for code, _ in GATE}
+)
 
-    decided = "MATCH NO_FACE MULTIPLE_FACES MISMATCH INCONCLUSIVE STATIC_INPUT PLANAR_MOTION "
-    decided += "LIVENESS_NOT_ASSESSED DEADLINE FACE_CHANGED INTERNAL_ERROR CAMERA_UNAVAILABLE "
-    decided += "REFERENCE_MISSING REFERENCE_EXPIRED CONTRACT_MISMATCH DOCUMENT_ATTESTED"
-    assert {*decided.split(), *(code for code, _ in GATE)} <= set(BY_CODE)
+
+def test_every_reason_of_an_attempt_is_registered() -> None:
+    assert {*DECIDED, *INSTRUCTIONS} <= set(BY_CODE)
+
+
+@pytest.mark.parametrize("code", INSTRUCTIONS)
+def test_an_instruction_can_be_read_at_a_glance(code: str) -> None:
+    told = BY_CODE[code]
+    assert 0 < len(told.do_zh) <= 14
+    assert told.do_en
+
+
+@pytest.mark.parametrize("code", ["PLANAR_MOTION", "PASSIVE_SPOOF"])
+def test_whoever_is_suspected_is_told_nothing_but_to_use_another_way(code: str) -> None:
+    told = BY_CODE[code]
+    assert told.zh == "需要换一种方式核验"
+    assert "另一种" in told.do_zh or "换一种方式" in told.do_zh
