@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from identity.errors import PolicyRefused
 from retention.records.canonical import digest_of
+from retention.records.clock import from_text
 from retention.records.fields import Moment
 
 _DEFAULT = Path(__file__).with_name("policies") / "counter-default.toml"
@@ -102,14 +103,20 @@ class QualityLimits(_Part):
     max_clipped_share: Annotated[Decimal, Field(gt=0, le=Decimal("0.5"))]
     min_light_balance: Annotated[Decimal, Field(ge=Decimal("0.1"), le=1)]
     # Zero switches a covering check off: a site whose customers it sends away can do so.
-    min_eyes_visible: Annotated[Decimal, Field(ge=0, le=5)]
-    min_mouth_visible: Annotated[Decimal, Field(ge=0, le=5)]
+    min_eyes_visible: Annotated[Decimal, Field(ge=0, le=Decimal("0.3"))]
+    min_nose_visible: Annotated[Decimal, Field(ge=0, le=Decimal("0.3"))]
+    min_mouth_visible: Annotated[Decimal, Field(ge=0, le=Decimal("0.3"))]
     min_inside_share: Annotated[Decimal, Field(ge=Decimal("0.8"), le=1)]
     max_size_share: Annotated[Decimal, Field(ge=Decimal("0.4"), le=1)]
 
     def for_pictures(self) -> QualityLimits:
-        """Return the limits for picture files, where faces may be smaller than at the counter."""
-        return self.model_copy(update={"min_inter_eye_px": self.picture_min_inter_eye_px})
+        """Return the limits for picture files: a smaller face, which may fill the picture."""
+        return self.model_copy(
+            update={
+                "min_inter_eye_px": self.picture_min_inter_eye_px,
+                "max_size_share": Decimal("1.5"),
+            }
+        )
 
 
 class LivenessLimits(_Part):
@@ -157,6 +164,14 @@ class IdentityPolicy(_Part):
     quality: QualityLimits
     liveness: LivenessLimits
     reference: ReferenceLimits
+
+    @model_validator(mode="after")
+    def _begins_on_a_day_that_exists(self) -> Self:
+        try:
+            from_text(self.effective_from)
+        except ValueError as exc:
+            raise ValueError("effective_from: no such moment") from exc
+        return self
 
     @model_validator(mode="after")
     def _bands_rise(self) -> Self:

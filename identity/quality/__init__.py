@@ -6,7 +6,7 @@ a frame is aligned once.
 
 from __future__ import annotations
 
-from identity.quality.covering import EyesVisible, MouthVisible
+from identity.quality.covering import EyesVisible, MouthVisible, NoseVisible
 from identity.quality.framing import (
     DetectionScore,
     InsideShare,
@@ -49,6 +49,7 @@ MEASURES: tuple[Measure, ...] = (
     ClippedShare(),
     LightBalance(),
     EyesVisible(),
+    NoseVisible(),
     MouthVisible(),
     InsideShare(),
     SizeShare(),
@@ -57,7 +58,7 @@ MEASURES: tuple[Measure, ...] = (
 )
 
 # Those that need nothing but the aligned crop.
-CROP_MEASURES: tuple[Measure, ...] = MEASURES[5:11]
+CROP_MEASURES: tuple[Measure, ...] = MEASURES[5:12]
 
 UNITS: dict[str, str] = {each.name: each.unit for each in MEASURES}
 

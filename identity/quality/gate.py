@@ -25,6 +25,7 @@ GATE: tuple[tuple[str, _Check], ...] = (
     ("POSE", lambda q, p: abs(q.pitch_degrees) <= float(p.max_pitch_degrees)),
     ("POSE", lambda q, p: abs(q.roll_degrees) <= float(p.max_roll_degrees)),
     ("EYES_COVERED", lambda q, p: q.eyes_visible >= float(p.min_eyes_visible)),
+    ("MOUTH_COVERED", lambda q, p: q.nose_visible >= float(p.min_nose_visible)),
     ("MOUTH_COVERED", lambda q, p: q.mouth_visible >= float(p.min_mouth_visible)),
     ("UNEVEN_LIGHT", lambda q, p: q.light_balance >= float(p.min_light_balance)),
     ("BLURRED", lambda q, p: q.sharpness >= float(p.min_sharpness)),

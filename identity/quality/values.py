@@ -38,6 +38,7 @@ class FaceQuality:
     clipped_share: float
     light_balance: float
     eyes_visible: float
+    nose_visible: float
     mouth_visible: float
     inside_share: float
     size_share: float
