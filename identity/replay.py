@@ -124,7 +124,7 @@ def _receipt(
         age_band=recorded.age_band,
         sex=recorded.sex,
         runtime=recorded.runtime,
-        camera_identity=evidence.camera.kind,
+        camera_identity=evidence.camera.code,
         simulated=evidence.camera.simulated,
         probe_digest=recorded.probe_digest,
         device=recorded.device,

@@ -81,7 +81,7 @@ class ProbeKeeper:
         """Seal encoded evidence into a file that is on the disk when this returns; None when the
         person's consent does not cover keeping it: such a decision cannot be replayed.
 
-        Raises StoreUnavailable when the disk does not take it: what cannot be kept is not decided.
+        Raises StoreUnavailable when the disk does not take it.
         """
         with self._store.read() as connection:
             consent = people.standing_consent(connection, person_ref, people.FACE_VERIFICATION)

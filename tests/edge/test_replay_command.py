@@ -36,6 +36,7 @@ from retention.store import people
 from retention.store.database import NodeStore
 from retention.store.log import all_records, append
 from retention.withdrawal import withdraw
+from tests.edge.verifier.kit import Bench
 from tests.edge.verifier.test_probe_keeper import give_told_consent
 from tests.golden.samples import RECEIPT
 from tests.identity import support
@@ -43,6 +44,12 @@ from tests.identity.support import Trial, unit_vector
 from tests.retention.probes_kit import PERSON, folder
 
 Said = dict[str, object]
+
+
+@pytest.fixture(autouse=True)
+def _logs_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sets logging up for its process, and this one is the tests'."""
+    monkeypatch.setattr(replay_command, "configure", lambda process: None)
 
 
 @dataclass
@@ -113,7 +120,7 @@ def node(
         camera="till",
         valid_for=timedelta(minutes=10),
         runtime=loaded.runtime,
-        camera_identity=trial.camera.kind,
+        camera_identity=trial.camera.code,
         simulated=trial.camera.simulated,
         probe_digest=prepared.digest,
     )
@@ -358,6 +365,35 @@ def test_a_receipt_that_was_rewritten_in_the_database_does_not_carry_our_signatu
     code, told = run()
     assert (code, told["verdict"]) == (1, "differs")
     assert set(differences(told)) == {"signature"}
+
+
+# -- as the verifier records it -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", ["accepted", "somebody else", "a large amount"])
+def test_what_the_verifier_decides_is_decided_again(
+    config: EdgeConfig,
+    store: NodeStore,
+    clock: ManualClock,
+    counted: LoadedCalibration,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    case: str,
+) -> None:
+    bench = Bench(config, store, clock)
+    bench.enrolled()
+    if case == "somebody else":
+        bench.models.embedding = lambda _: unit_vector(0, 6.0)
+    amount = "5000.00" if case == "a large amount" else "12.00"
+    receipt = bench.verify(amount=amount)
+    keep(config, bench.method.policies.in_force(), counted)
+    loaded = bench.method.models
+    monkeypatch.setattr("models.runtime.load_models", lambda folder=None: loaded)
+    capsys.readouterr()
+    code = replay_command.main([receipt.receipt, "--data", str(config.node.data), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert (code, told["verdict"], told["differences"]) == (0, "same", [])
+    assert told["found"]["outcome"] == ("REFER" if case == "somebody else" else "ACCEPT")
 
 
 # -- around it ------------------------------------------------------------------------------------

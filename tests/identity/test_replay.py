@@ -58,7 +58,7 @@ def recorded(trial: Trial) -> Case:
         camera="till",
         valid_for=timedelta(minutes=10),
         runtime=RUNTIME,
-        camera_identity=trial.camera.kind,
+        camera_identity=trial.camera.code,
         simulated=trial.camera.simulated,
         probe_digest=probe_digest(encoded),
     )
