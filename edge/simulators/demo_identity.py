@@ -52,7 +52,7 @@ def two_people(counter: Counter) -> Outcome:
 def held_photograph(counter: Counter) -> Outcome:
     """Never accepted; suspected often enough it locks the credential, until a pharmacist attests
     the document. Nobody is told why."""
-    shown = HeldPhoto("person-b", 1)
+    shown = HeldPhoto("person-b", 1, tilt_degrees=28.0)
     visit = counter.arrive(shown, person=OTHER)
     accepted = False
     for _ in range(MOST_LOOKS):
