@@ -29,7 +29,8 @@ from retention.records.clock import Clock, ManualClock
 from retention.records.fields import Frozen
 from retention.records.ids import SeededIds
 from retention.records.payloads import ConsentGiven, DecisionReceipt
-from retention.store import people
+from retention.records.people import AttackSuspected, ConsentGiven2
+from retention.store import face_locks, people
 from retention.store.database import NodeStore
 from tests.identity import support
 from tests.identity.support import ScriptedModels, face_at, unit_vector
@@ -63,11 +64,15 @@ class RenderedFrames:
         self.clock.advance(timedelta(seconds=timeout_seconds if self.dead else 1 / 15))
         if self.dead:
             return None
-        pixels, landmarks = self.scene(after_ordinal / 15)
-        # No sensor gives the same picture twice.
-        pixels = pixels + self.noise.integers(0, 2, pixels.shape, dtype=np.uint8)
+        pixels, landmarks = self.draw(after_ordinal)
         self.seen.append(landmarks)
         return CapturedFrame(pixels, after_ordinal + 1, self.clock.monotonic_ns())
+
+    def draw(self, ordinal: int) -> tuple[Image, Landmarks]:
+        """Return the next picture; no sensor gives the same one twice."""
+        pixels, landmarks = self.scene(ordinal / 15)
+        grain = self.noise.integers(0, 2, pixels.shape, dtype=np.uint8)
+        return np.asarray(pixels + grain, dtype=np.uint8), landmarks
 
     def pause(self) -> None:
         self.watching = False
@@ -131,7 +136,8 @@ class Bench:
         assert isinstance(answer, Decided), answer
         return answer.decided.receipt
 
-    def consent(self, person_ref: str = PERSON) -> str:
+    def consent(self, person_ref: str = PERSON, *, shown: bool = True) -> str:
+        """Give consent; when the notice was `shown` in words, it covers keeping evidence."""
         given = ConsentGiven(
             consent=CONSENT,
             person_ref=person_ref,
@@ -140,6 +146,9 @@ class Bench:
             method="signed",
             operator="op",
         )
+        if shown:
+            told = {"notice_sha256": "5a" * 32, "guardian_ref": None}
+            given = ConsentGiven2.model_validate(given.model_dump() | told)
         with self.store.write() as connection:
             people.give_consent(self.store, connection, given, counter=COUNTER)
         return given.consent
@@ -156,6 +165,20 @@ class Bench:
             made = row_of(reference, self.config.reference_keys(), self.clock.now())
             row = replace(made, person_ref=row_person)
             people.insert_reference(self.store, connection, row, counter=COUNTER)
+
+    def suspect(self, times: int) -> None:
+        """Let so many attacks have been suspected just now."""
+        limits = self.method.policies.in_force().transaction
+        with self.store.write() as connection:
+            for _ in range(times):
+                suspicion = AttackSuspected(
+                    session=None,
+                    receipt=self.store.ids.new(),
+                    subject_ref=PERSON,
+                    camera=self.camera.id,
+                    signals=("planarity",),
+                )
+                face_locks.suspect(self.store, connection, suspicion, limits)
 
     def enrolled(self) -> None:
         """Give consent and keep a reference of the rendered head."""
