@@ -73,9 +73,11 @@ class Capturer:
         detector: Detector,
         embedder: Embedder,
         second: Embedder | None = None,
+        mirrored: bool = False,
     ) -> None:
         self._images, self._aligned, self._policy = images, aligned, policy
         self._detector, self._embedder, self._second = detector, embedder, second
+        self._mirrored = mirrored
 
     def take_all(self, names: Sequence[str], progress: Callable[[int, int], None]) -> Captured:
         """Take every picture. Raises ImageRefused when --aligned is asked of other pictures."""
@@ -131,13 +133,21 @@ class Capturer:
         second = None
         try:
             with captured.timed("embed"):
-                embedding = self._embedder.embed_aligned(crop)
+                embedding = self._embedding(crop)
             if self._second is not None:
                 with captured.timed("embed_second"):
                     second = self._second.embed_aligned(crop)
         except InferenceFailed:
             return Taken("INTERNAL_ERROR")
         return Taken(None, embedding, second, quality)
+
+    def _embedding(self, crop: Image) -> Embedding:
+        """Return the embedding; for measuring, that of the crop and its mirror image together."""
+        embedding = self._embedder.embed_aligned(crop)
+        if not self._mirrored:
+            return embedding
+        both = embedding + self._embedder.embed_aligned(np.ascontiguousarray(crop[:, ::-1]))
+        return np.asarray(both / np.linalg.norm(both), dtype=np.float32)
 
 
 def _values(view: View, measures: Sequence[Measure]) -> dict[str, float]:

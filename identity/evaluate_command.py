@@ -41,6 +41,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--second", type=Path, metavar="MODEL", help="measure the fusion with a second model"
     )
+    parser.add_argument(
+        "--mirrored",
+        action="store_true",
+        help="measure embeddings of crop and mirror image together; the counter does not do so",
+    )
     parser.add_argument("--policy", type=Path, help="an identity policy (TOML)")
     parser.add_argument("--models", type=Path, help="the models folder")
     parser.add_argument("--threads", type=int, default=1, choices=range(1, 65), metavar="N")
@@ -98,6 +103,7 @@ def _evaluated(wanted: argparse.Namespace) -> tuple[Json, Compared]:
         detector=loaded.detector,
         embedder=loaded.embedder,
         second=second,
+        mirrored=wanted.mirrored,
     )
     captured = capturer.take_all(protocol.pictures, _progress())
     started = time.perf_counter()
@@ -107,6 +113,7 @@ def _evaluated(wanted: argparse.Namespace) -> tuple[Json, Compared]:
         "format": _FORMAT,
         **report(protocol, captured, compared, None if calibration is None else calibration.values),
         "aligned": wanted.aligned,
+        "mirrored": wanted.mirrored,
         "contract_id": contract,
         "calibration_digest": None if calibration is None else calibration.digest,
         "policy": policy.name,
