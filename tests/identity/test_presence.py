@@ -81,6 +81,7 @@ def test_nobody_is_absent_by_one_look_alone() -> None:
 
 def test_one_accepted_look_is_enough_to_be_present_again() -> None:
     absent = told(BY_FACE, (100, AWAY), (130, AWAY), (300, Passed()))
+    assert told(absent, (800, Passed()), (800, Restarted())) == absent
 
     back = told(absent, (900, SEEN))
 
