@@ -34,6 +34,7 @@ PURPOSE = "face_verification"
 NOT_THE_PICTURE = {
     "NO_CONSENT": 409,
     "CHILD_NO_FACE": 409,
+    "FACE_LOCKED": 409,
     "BUSY": 409,
     "STORAGE_UNAVAILABLE": 503,
 }
@@ -151,6 +152,7 @@ def enrol_from_camera(parts: Parts, caller: Caller, session: str, consent: str) 
     request = EnrolFromCamera(
         person_ref=person_ref,
         consent=_standing_consent(parts, person_ref, consent, age),
+        session=session,
         counter=caller.counter,
         age_band=age,
     )

@@ -50,8 +50,8 @@ def decisions_router(parts: Parts) -> APIRouter:
         status_code=201,
         summary="核对证件后用摄像头采集 / Enrol from the camera, once a pharmacist has attested",
         responses=responses(
-            *STEP, "NO_DECISION", "CONSENT_UNKNOWN", "NO_CONSENT", "CHILD_NO_FACE", "BUSY",
-            "IMAGE_REFUSED", "VERIFIER_UNAVAILABLE",
+            *STEP, "NO_DECISION", "CONSENT_UNKNOWN", "NO_CONSENT", "CHILD_NO_FACE", "FACE_LOCKED",
+            "BUSY", "IMAGE_REFUSED", "VERIFIER_UNAVAILABLE",
         ),
     )  # fmt: skip
     def enrol_from_camera(

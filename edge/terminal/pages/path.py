@@ -10,6 +10,8 @@ from edge.terminal.views import NextStep, SessionView
 Key = Literal["claim", "identity", "prescription", "basket", "settlement"]
 Mark = Literal["done", "now", "later", "skipped"]
 Way = Literal["consent", "upload", "face", "document", "proxy", "self", "end", "none"]
+# Whose face is not looked at for these reasons is not enrolled either.
+NOT_ENROLLED = frozenset({"CHILD_NO_FACE", "FACE_LOCKED"})
 # A new picture, with a new consent, for a reference that is old or not there yet.
 RENEW = "renew"
 
@@ -89,14 +91,15 @@ def way_of(view: SessionView, wanted: str | None, enrolled: bool, consented: boo
     if view.next_step == "guardian":
         return "proxy"
     face = view.no_face is None
+    enrols = view.no_face is None or view.no_face.code not in NOT_ENROLLED
     match wanted:
         case "document" | "proxy":
             return wanted
         case "face":
             return by_face if face else "document"
-        case "renew" if face:
+        case "renew" if enrols:
             return "consent"
-        case "upload" if face:
+        case "upload" if enrols:
             return "upload" if consented else "consent"
     if view.next_step == "attest":
         return "document"

@@ -28,7 +28,7 @@ from edge.terminal.models import (
 from edge.terminal.pages import notice
 from edge.terminal.pages.forms import Posted, at_fault, error_of, read
 from edge.terminal.pages.once import Once
-from edge.terminal.pages.path import NEUTRAL, RENEW, path_of, way_of
+from edge.terminal.pages.path import NEUTRAL, NOT_ENROLLED, RENEW, path_of, way_of
 from edge.terminal.pages.wiring import Form, Here, bar, go_on, session_path
 from edge.terminal.parts import Parts
 from edge.terminal.views import SessionView
@@ -187,7 +187,7 @@ def page_values(
         step = None if chosen == "none" or leaving else "identity"
     last = view.decision
     receipt = None if last is None else last.decided.receipt
-    open_face = view.state == "open" and view.no_face is None
+    enrols = view.no_face is None or view.no_face.code not in NOT_ENROLLED
     return {
         "view": view,
         "path": path_of(view, step),
@@ -200,7 +200,8 @@ def page_values(
         "last_reasons": [r.code for r in last.reasons if r.code not in NEUTRAL] if last else [],
         "of_subject": receipt is not None and receipt.subject_ref == state.subject[0],
         "attested": consents.attested_in_person(parts, state),
-        "stale": open_face
+        "enrols": enrols,
+        "stale": enrols
         and isinstance(receipt, DecisionReceipt2)
         and receipt.reference_standing == "stale",
         "amount_too_high": _amount_too_high(view, receipt),
@@ -239,7 +240,8 @@ def _declare_proxy(parts: Parts, caller: Caller, session: str, form: Posted) -> 
         missing = exc.problem.facts.get("missing")
         if missing is None:
             raise
-        errors = [error_of("proxy", name) for name in missing]
+        child = parts.service.load(caller, session).patient_is_child
+        errors = [error_of("guardian" if child else "proxy", name) for name in missing]
         problem = exc.problem
         raise Refusal(Problem(422, problem.code, problem.detail, {"errors": errors})) from exc
 
