@@ -41,12 +41,14 @@ class Genuine(Actor):
     """A person: turns by ``yaw_degrees`` and nods by ``pitch_degrees`` either way, blinks.
 
     ``turns`` are turns that were asked for: when each begins, and by how many degrees (positive:
-    the nose goes to the picture's right, which is the person's own left).
+    the nose goes to the picture's right, which is the person's own left). ``calm_from`` is when
+    the person stops turning by himself.
     """
 
     yaw_degrees: float = 14.0
     pitch_degrees: float = 3.0
     turns: Turns = ()
+    calm_from: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def painter(actor: Actor, people: Portraits, width: int, height: int, seed: int)
             inside = max(2 * GRID, round(height - centre[1] + whole.anchor[1]))
             return Head(
                 whole.cut_below(inside), centre, eyes, actor.yaw_degrees, actor.pitch_degrees, seed,
-                actor.turns,
+                actor.turns, actor.calm_from,
             )  # fmt: skip
         case HeldPhoto():
             flat = crop(row, pixels, eyes, PRINT_SIDE, PRINT_UP, PRINT_DOWN)

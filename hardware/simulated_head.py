@@ -18,6 +18,8 @@ _HEAD_HALF_WIDTH, _HEAD_HALF_HEIGHT, _HEAD_CENTRE_Y, _HEAD_DEPTH = 1.25, 1.75, 0
 _NOSE_HEIGHT, _NOSE_WIDTH = 0.28, 0.24
 _NECK_FROM, _NECK_TO = 1.5, 2.7
 GRID = 8
+# Who is spoken to stops turning by himself in this time.
+_CALM_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,11 @@ class Head:
         pitch_degrees: float,
         seed: int,
         turns: Turns = (),
+        calm_from: float | None = None,
     ) -> None:
         self._cutout, self._eyes, self._seed = cutout, eyes, seed
         self._yaw_degrees, self._pitch_degrees = yaw_degrees, pitch_degrees
-        self._turns = turns
+        self._turns, self._calm_from = turns, calm_from
         self._left = round(centre[0] - cutout.anchor[0])
         self._top = round(centre[1] - cutout.anchor[1])
         height, width = cutout.open.shape[:2]
@@ -61,6 +64,8 @@ class Head:
     def pose(self, t: float) -> tuple[float, float]:
         """Return yaw and pitch in radians at a time."""
         yaw = wave(t, self._seed, (0.31, 0.88), (0.13, 0.12)) * self._yaw_degrees
+        if self._calm_from is not None:
+            yaw *= 1 - float(np.clip((t - self._calm_from) / _CALM_SECONDS, 0, 1))
         yaw += turned(t, self._turns)
         pitch = wave(t, self._seed + 1, (0.23, 0.8), (0.57, 0.2)) * self._pitch_degrees
         return float(np.radians(yaw)), float(np.radians(pitch))

@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from identity.liveness.planarity import Depth, is_flat
+from identity.liveness.planarity import FOLLOWABLE_TURN, Depth, is_flat
 from identity.liveness.signals import About, Signal, failed, not_assessed, passed
 from identity.liveness.windows import nose_offsets
 from identity.looked import LookedFrame
@@ -36,8 +36,10 @@ _DOMAIN = b"countersight challenge 1"
 _NS = 1_000_000_000
 # How long before the asking the face at rest is taken from.
 _REST_NS = 800_000_000
-# Nobody answers sooner than this; a face that does was turning by itself.
+# Nobody answers sooner than this; what a face does until then, it does by itself.
 _REACTION_NS = 200_000_000
+# A turn is watched for this long after it reached far enough, to see it as deep as it gets.
+_SETTLE_NS = 400_000_000
 
 
 def sides_of(seed: bytes, turns: int) -> tuple[Side, ...]:
@@ -50,7 +52,8 @@ def sides_of(seed: bytes, turns: int) -> tuple[Side, ...]:
 class Progress:
     """How far a challenge has come: turns made, whether one went wrong, and the turns' frames.
 
-    `turned` are for each turn made the indexes of the last frame at rest and of the turned frame.
+    `turned` are for each turn made the indexes of the last frame at rest and of the frame in the
+    turn that is turned as far as flow can follow.
     """
 
     turned: tuple[tuple[int, int], ...]
@@ -122,18 +125,22 @@ class ChallengeRun:
         far = float(self.limits.min_turn)
         for side, asked in zip(self.sides, self.asked_at_ns, strict=False):
             away = (noses - rest) * (1.0 if side == "left" else -1.0)
-            within = np.flatnonzero((at > asked) & (at <= asked + self.seconds_a_turn_ns))
+            begins, ends = asked + _REACTION_NS, asked + self.seconds_a_turn_ns
+            within = np.flatnonzero((at > begins) & (at <= ends))
             right, wrong = within[away[within] >= far], within[away[within] <= -far]
             first_right = int(right[0]) if right.size else None
             if wrong.size and (first_right is None or wrong[0] < first_right):
                 return Progress(tuple(turned), wrong=True, back_at_rest=False)
             if first_right is None:
                 return Progress(tuple(turned), wrong=False, back_at_rest=False)
-            if at[first_right] < asked + _REACTION_NS:
-                return Progress(tuple(turned), wrong=True, back_at_rest=False)
+            settled = within[at[within] >= at[first_right] + _SETTLE_NS]
+            if not settled.size:
+                return Progress(tuple(turned), wrong=False, back_at_rest=False)
             before = np.flatnonzero((at <= asked) & (np.abs(away) < far / 2))
             start = int(before[-1]) if before.size else int(resting[-1])
-            turned.append((start, first_right))
+            course = np.arange(first_right, int(settled[0]) + 1)
+            best = np.argmin(np.abs(away[course] - FOLLOWABLE_TURN))
+            turned.append((start, int(course[best])))
         back = bool(abs(noses[-1] - rest) < far / 2)
         return Progress(tuple(turned), wrong=False, back_at_rest=back)
 

@@ -162,6 +162,10 @@ class _State:
     def is_over(self, now: int) -> bool:
         policy = self.looker.policy
         enough = len(self.used) >= policy.matching.frames
+        limits = policy.liveness
+        if limits.challenge == "always" and self.challenge is None and now >= _NS:
+            self.challenge = ChallengeRun.begin(self.seed, now, limits)
+            return False
         if self.challenge is not None:
             return self.challenge.is_over(self.frames, now)
         late = now >= float(policy.attempt.deadline_seconds) * _NS
@@ -169,7 +173,7 @@ class _State:
             return late
         if now < float(policy.attempt.minimum_seconds) * _NS:
             return False
-        signals, limits = self.signals(), policy.liveness
+        signals = self.signals()
         if not panel.refusals(signals, limits):
             return True
         middle = float(policy.attempt.minimum_seconds + policy.attempt.deadline_seconds) / 2

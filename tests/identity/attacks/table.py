@@ -64,9 +64,10 @@ def rows_of(path: Path) -> list[Row]:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Return both tables: attacks that passed, and people who were refused."""
-    attacks = [_line(each, rows) for each in SPECIES if each.attack]
-    living = [_line(each, rows) for each in SPECIES if not each.attack]
+    """Return the tables: attacks, living people, and company in view."""
+    attacks = [_line(each, rows) for each in SPECIES if each.kind == "attack"]
+    living = [_line(each, rows) for each in SPECIES if each.kind == "living"]
+    company = [_line(each, rows) for each in SPECIES if each.kind == "company"]
     return "\n".join(
         [
             "| attack | what is shown | attempts | liveness passed | accepted | APCER (95 %) "
@@ -78,6 +79,10 @@ def markdown(rows: Sequence[Row]) -> str:
             "| why | asked to turn | passive models doubt / refuse |",
             "|---|---|---|---|---|---|---|---|",
             *[line for line in living if line],
+            "",
+            "| in view | what is shown | attempts | accepted | rate (95 %) | why not |",
+            "|---|---|---|---|---|---|",
+            *[line for line in company if line],
         ]
     )
 
@@ -88,7 +93,15 @@ def _line(species: Species, rows: Sequence[Row]) -> str:
         return ""
     count = len(mine)
     asked = f"{sum(each.asked for each in mine)}"
-    if species.attack:
+    why = Counter(reason for each in mine for reason in each.reasons)
+    told = ", ".join(f"{reason} {number}" for reason, number in why.most_common()) or "-"
+    if species.kind == "company":
+        accepted = sum(each.accepted for each in mine)
+        other = sum(each.live and not each.accepted for each in mine)
+        told = f"{told}, another face {other}" if other else told
+        line = [species.name, species.what, count, accepted, _rate(accepted, count), told]
+        return "| " + " | ".join(str(cell) for cell in line) + " |"
+    if species.kind == "attack":
         passed = sum(each.live for each in mine)
         accepted = sum(each.accepted for each in mine)
         rate = _rate(passed, count)
@@ -103,8 +116,6 @@ def _line(species: Species, rows: Sequence[Row]) -> str:
         ]
     else:
         refused = sum(not each.live for each in mine)
-        why = Counter(reason for each in mine for reason in each.reasons)
-        told = ", ".join(f"{reason} {number}" for reason, number in why.most_common()) or "-"
         rate = _rate(refused, count)
         cells = [species.name, species.what, count, refused, rate, told]
     cells += [asked, _passive(mine)]
