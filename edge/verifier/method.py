@@ -24,6 +24,7 @@ from identity.policy import IdentityPolicy, load_policy
 from identity.policy_files import SUFFIX, newest_begun, signed_policies
 from models.errors import ModelsError
 from models.runtime import LoadedModels, load_models
+from retention.keyfiles import KeyRefused
 from retention.records.clock import Clock
 from retention.store import people
 from retention.store.database import NodeStore, StoreUnavailable
@@ -163,7 +164,8 @@ def load_method(config: EdgeConfig, store: NodeStore) -> FaceMethod:
     try:
         models = load_models(config.verification.models)
         calibration = load_calibration(models.embedder.contract_id)
-    except (ModelsError, IdentityError) as exc:
+        config.reference_keys().newest()  # what seals references must be there now, not later
+    except (ModelsError, IdentityError, KeyRefused) as exc:
         raise FaceMethodOff(str(exc)) from exc
     cameras = tuple(camera_identities(config).values())
 
