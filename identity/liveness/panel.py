@@ -186,22 +186,28 @@ def telling(
 
 
 def refusals(signals: Sequence[Signal], limits: LivenessLimits) -> tuple[str, ...]:
-    """Return the reason code of the first signal that forbids acceptance; () says live."""
+    """Return the reason code of the first signal that forbids acceptance; () says live.
+
+    A turn that was asked for in doubt and not made is no reason of its own when the doubt has gone
+    by itself; where doubt remains, it is the reason to tell.
+    """
     if not signals:
         return ("LIVENESS_NOT_ASSESSED",)
-    turned = _verdict(signals, "challenge") is Verdict.PASS
-    for each in signals:
-        if _forbids(each, limits, turned=turned):
-            return (each.reason or "LIVENESS_NOT_ASSESSED",)
+    turn = next((each for each in signals if each.name == "challenge"), None)
+    turned = turn is not None and turn.verdict is Verdict.PASS
+    forbidding = [each for each in signals if _forbids(each, limits, turned=turned)]
     missing = set(limits.required) - {each.name for each in signals}
-    if missing or (limits.challenge == "always" and not turned):
-        return ("LIVENESS_NOT_ASSESSED",)
-    return ()
+    if not forbidding and not missing and (turned or limits.challenge != "always"):
+        return ()
+    first = forbidding[0] if forbidding else None
+    if turn is not None and _was_asked(turn) and not turned:
+        first = first if first is not None and first.name in _BEYOND_CHALLENGE else turn
+    return ((first.reason if first is not None else None) or "LIVENESS_NOT_ASSESSED",)
 
 
 def is_grey(signals: Sequence[Signal], limits: LivenessLimits) -> bool:
     """Return whether a turn that was not asked for yet could still settle it."""
-    if limits.challenge == "never" or _was_asked(signals):
+    if limits.challenge == "never" or any(_was_asked(each) for each in signals):
         return False
     forbidding = {each.name for each in signals if _forbids(each, limits, turned=False)}
     settled = {each.name for each in signals if _forbids(each, limits, turned=True)}
@@ -242,19 +248,11 @@ def _forbids(signal: Signal, limits: LivenessLimits, *, turned: bool) -> bool:
         return False
     if signal.name == "passive" and signal.verdict is Verdict.FAIL and turned:
         return signal.value is None or signal.value < float(limits.passive_veto_below)
-    if signal.verdict is Verdict.FAIL:
-        return True
-    # A turn that was asked for must have been made.
-    asked = signal.name == "challenge" and signal.value is not None
-    return asked or signal.name in limits.required
+    return signal.verdict is Verdict.FAIL or signal.name in limits.required
 
 
-def _was_asked(signals: Sequence[Signal]) -> bool:
-    return any(each.name == "challenge" and each.value is not None for each in signals)
-
-
-def _verdict(signals: Sequence[Signal], name: str) -> Verdict | None:
-    return next((each.verdict for each in signals if each.name == name), None)
+def _was_asked(signal: Signal) -> bool:
+    return signal.name == "challenge" and signal.value is not None
 
 
 def _turns(

@@ -220,12 +220,24 @@ def test_signals_that_are_not_required_may_be_missing() -> None:
     assert refusals(signals(), LIMITS) == ()
 
 
-def test_a_turn_that_was_asked_for_must_be_made() -> None:
-    assert refusals(signals(challenge=ASKED), LIMITS) == ("CHALLENGE_FAILED",)
-    assert refusals(signals(challenge=TURNED), LIMITS) == ()
+def test_a_turn_that_was_not_made_leaves_the_doubt_for_which_it_was_asked() -> None:
+    open_still = not_assessed("planarity")
+    assert refusals(signals(challenge=ASKED, planarity=open_still), LIMITS) == ("CHALLENGE_FAILED",)
+    assert refusals(signals(challenge=ASKED, passive=DOUBTED), LIMITS) == ("CHALLENGE_FAILED",)
+    assert refusals(signals(challenge=ASKED), LIMITS) == ()
+    wrong = failed("challenge", "CHALLENGE_FAILED", 0.0, 1.0)
+    assert refusals(signals(challenge=wrong), LIMITS) == ("CHALLENGE_FAILED",)
+    virtual = failed("camera", "VIRTUAL_CAMERA", None, None)
+    assert refusals(signals(challenge=ASKED, camera=virtual), LIMITS) == ("VIRTUAL_CAMERA",)
+
+
+def test_a_policy_may_ask_everybody_to_turn() -> None:
     always = limits(challenge="always")
     assert refusals(signals(), always) == ("LIVENESS_NOT_ASSESSED",)
+    assert refusals(signals(challenge=ASKED), always) == ("CHALLENGE_FAILED",)
     assert refusals(signals(challenge=TURNED), always) == ()
+    required = limits(required=(*LIMITS.required, "challenge"))
+    assert refusals(signals(challenge=ASKED), required) == ("CHALLENGE_FAILED",)
 
 
 def test_a_turn_outweighs_a_passive_doubt_but_not_a_passive_veto() -> None:
