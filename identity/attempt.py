@@ -295,19 +295,22 @@ class Attempt:
     def _end_or_go_on(self, now: int, *, measured: bool) -> None:
         if not self._is_worth_a_verdict(now):
             return
-        # From here on frames are watched, but not taken in, until what counts is measured.
-        self._settling = not measured
+        # From here on frames are watched, but not taken in, until what counts is measured; while
+        # a turn is awaited every frame is taken in.
+        self._settling = not measured and not self._awaits_a_turn(now)
         if measured:
             self._assess(now)
 
     def _is_worth_a_verdict(self, now: int) -> bool:
-        limits, run = self._policy.attempt, self._challenge
-        if not self._has_enough() or now < int(limits.minimum_seconds * _NS):
+        if not self._has_enough() or now < int(self._policy.attempt.minimum_seconds * _NS):
             return False
-        if run is not None and not run.is_over(self._track.frames, now):
-            return False
+        over = self._challenge is not None and not self._awaits_a_turn(now)
         due = now - self._assessed_ns >= _ASSESS_EVERY_NS
-        return self._settling or due or self._is_late(now)
+        return self._settling or over or due or self._is_late(now)
+
+    def _awaits_a_turn(self, now: int) -> bool:
+        run = self._challenge
+        return run is not None and not run.is_over(self._track.frames, now)
 
     def _assess(self, now: int) -> None:
         """Try a verdict; without one that holds, go on, or ask for a turn."""
@@ -319,7 +322,7 @@ class Attempt:
         elif self._challenge is None and self._doubt_is_worth_a_turn(verdict, now):
             self._challenge = ChallengeRun.begin(self._seed, now, limits)
             self._show_the_turn(now)
-        else:
+        elif not self._awaits_a_turn(now):
             turned = any(s.name == "challenge" and s.verdict is Verdict.PASS for s in signals)
             refused = self._challenge is not None and not turned
             self._complete = refused or self._is_late(now)
