@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 
 from identity.policy import IdentityPolicy
-from identity.quality import FaceQuality, instruction, pose_degrees
+from identity.quality import (
+    MEASURES,
+    FaceQuality,
+    View,
+    in_zone,
+    instruction,
+    pose_degrees,
+    score,
+)
 from identity.quality.crop import measure_in as measure
 from models.opencv import cv2
 from tests.identity import support
@@ -52,6 +60,9 @@ def test_a_fine_face_has_no_instruction(policy: IdentityPolicy) -> None:
         ("clipped_share", 0.6, "TOO_BRIGHT"),
         ("light_balance", 0.05, "UNEVEN_LIGHT"),
         ("size_share", 1.2, "FACE_TOO_LARGE"),
+        ("eyes_visible", 0.01, "EYES_COVERED"),
+        ("nose_visible", 0.01, "MOUTH_COVERED"),
+        ("mouth_visible", 0.01, "MOUTH_COVERED"),
         ("sharpness", 5.0, "BLURRED"),
         ("detection_score", 0.5, "BLURRED"),
     ],
@@ -98,3 +109,75 @@ def test_blur_and_darkness_show_in_their_measures() -> None:
 def test_a_face_over_the_edge_is_partly_outside() -> None:
     pixels, landmarks = support.turning_head(0)
     assert measure(pixels, face_at(landmarks, shift=120)).inside_share < 0.8
+
+
+def test_every_measure_says_what_it_is_and_stays_in_its_range() -> None:
+    assert [each.name for each in MEASURES] == [f.name for f in dataclasses.fields(FaceQuality)]
+    # A receipt holds sixteen measures at most.
+    assert len(MEASURES) <= 16
+    random = np.random.default_rng(1)
+    _, landmarks = support.turning_head(0)
+    for level in (0, 90, 255):
+        crop = np.clip(random.normal(level, 40, (112, 112, 3)), 0, 255).astype(np.uint8)
+        view = View.of(crop, face_at(landmarks), (320, 320))
+        for each in MEASURES:
+            assert each.unit
+            assert each.source
+            assert each.cannot_see
+            assert each.low <= each.of(view) <= each.high, each.name
+
+
+def test_a_flat_crop_is_measured_and_never_passes(policy: IdentityPolicy) -> None:
+    _, landmarks = support.turning_head(0)
+    for level in (0, 128, 255):
+        found = measure(np.full((320, 320, 3), level, np.uint8), face_at(landmarks))
+        assert found.is_finite()
+        assert instruction(found, policy.quality) is not None
+
+
+def test_the_zone_is_asked_at_the_counter_only(policy: IdentityPolicy) -> None:
+    aside = dataclasses.replace(FINE, off_centre_x=0.95)
+    assert instruction(aside, policy.quality, policy.faces) == "OFF_CENTRE"
+    assert instruction(aside, policy.quality) is None
+    assert in_zone(FINE, policy.faces)
+
+
+def test_a_face_may_fill_a_picture_but_not_the_counters_frame(policy: IdentityPolicy) -> None:
+    close = dataclasses.replace(FINE, size_share=1.1)
+    assert instruction(close, policy.quality) == "FACE_TOO_LARGE"
+    assert instruction(close, policy.quality.for_pictures()) is None
+
+
+def test_one_dark_side_is_uneven_light() -> None:
+    pixels, landmarks = support.turning_head(0)
+    shaded = pixels.copy()
+    shaded[:, : round(float(landmarks[2][0]))] //= 4
+    even, uneven = (measure(each, face_at(landmarks)).light_balance for each in (pixels, shaded))
+    assert even > 0.7
+    assert uneven < 0.45
+
+
+def test_the_same_face_in_dimmer_light_is_no_less_sharp_than_its_edges() -> None:
+    pixels, landmarks = support.turning_head(0)
+    full = measure(pixels, face_at(landmarks))
+    half = measure((pixels // 2).astype(np.uint8), face_at(landmarks))
+    # The variance falls to a quarter; brought to one brightness it falls to a half.
+    assert half.sharpness == pytest.approx(full.sharpness / 2, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sharpness": 100.0},
+        {"yaw_degrees": 15.0},
+        {"pitch_degrees": -15.0},
+        {"detection_score": 0.8},
+    ],
+)
+def test_the_score_ranks_a_poorer_frame_lower(change: dict[str, float]) -> None:
+    assert 0 < score(dataclasses.replace(FINE, **change)) < score(FINE) <= 1
+
+
+@pytest.mark.parametrize("name", [item.name for item in dataclasses.fields(FaceQuality)])
+def test_a_measure_that_is_no_number_scores_nothing(name: str) -> None:
+    assert score(dataclasses.replace(FINE, **{name: math.nan})) == 0.0
