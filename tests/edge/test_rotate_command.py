@@ -15,6 +15,7 @@ from edge import rotation
 from edge.cli import main
 from edge.config import EdgeConfig
 from edge.rotation import Rotated, rotate
+from edge.verifier import references
 from edge.verifier.references import find_reference, row_of
 from retention.durable import FileLock
 from retention.keysources import ReferenceKeys
@@ -23,6 +24,7 @@ from retention.records.ids import ConsentId, ReferenceId, SeededIds
 from retention.store import people
 from retention.store.database import NodeStore
 from retention.store.log import all_records
+from tests.edge.counter_kit import Said
 from tests.edge.verifier.kit import COUNTER
 from tests.identity import support
 from tests.identity.support import unit_vector
@@ -117,12 +119,21 @@ def test_a_second_rotation_makes_a_third_key(
 
 
 def test_what_an_old_key_sealed_opens_while_it_is_there_and_is_none_afterwards(
-    filled: NodeStore, reference_keys: ReferenceKeys, config: EdgeConfig
+    filled: NodeStore,
+    reference_keys: ReferenceKeys,
+    config: EdgeConfig,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    old = reference_keys.newest()
     reference_keys.begin_rotation()
     everything_opens(filled, reference_keys)
     (config.keys().path / "reference.key").unlink()
+    log = Said()
+    monkeypatch.setattr(references, "log", log)
     assert find_reference(filled, reference_keys, PEOPLE[0]) is None
+    (line,) = log
+    assert (line["event"], line["key_id"]) == ("reference_unreadable", old.key_id)
+    assert PEOPLE[0] not in str(line)
 
 
 def test_a_rotation_keeps_a_key_that_rows_still_need(

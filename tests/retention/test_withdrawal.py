@@ -12,11 +12,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from retention import cli
 from retention.erasure import erase_due
 from retention.records.errors import ProofRejected
+from retention.records.merkle import leaf_hash
 from retention.records.payloads import NodeStopped
 from retention.records.signing import Ed25519Signer
 from retention.store import people
 from retention.store.log import append
-from retention.withdrawal import ErasureProof, check_proof, erasure_proof, withdraw
+from retention.withdrawal import (
+    ErasureProof,
+    ProvenRecord,
+    check_proof,
+    erasure_proof,
+    withdraw,
+)
 from tests.retention.keeping_kit import Node
 from tests.retention.probes_kit import OTHER, PERSON, files, give_consent, keep_probe, release, rows
 from tests.retention.test_store_people import enrol
@@ -156,6 +163,21 @@ def test_a_proof_that_was_changed_anywhere_does_not_hold(node: Node, forge: str)
     proof = proof.model_copy(update={"records": (first, *others)})
     with pytest.raises(ProofRejected):
         check_proof(proof, key)
+
+
+def test_a_record_that_says_it_stands_elsewhere_proves_nothing(node: Node) -> None:
+    """Whoever signs the root could put it anywhere, but not make it say so."""
+    consent = give_consent(node.store)
+    enrol(node.store, node.ids, consent)
+    raw = withdraw(node.store, consent, SIGNER, counter="c1").proof.records[0].record
+    alone = ErasureProof(
+        tree_size=1,
+        root_hash=leaf_hash(raw.encode()).hex(),
+        checkpoint=None,
+        records=(ProvenRecord(sequence=0, record=raw, path=()),),
+    )
+    with pytest.raises(ProofRejected, match="record 0 says it is"):
+        check_proof(alone)
 
 
 def test_the_proof_is_small_in_a_long_log(node: Node) -> None:

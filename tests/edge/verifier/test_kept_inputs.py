@@ -68,6 +68,16 @@ def test_what_is_not_there_or_was_changed_is_not_used(
     assert kept_policy(data, policy.digest) == policy
 
 
+def test_a_copy_that_says_the_same_in_other_bytes_is_not_the_one_that_was_named(
+    config: EdgeConfig, policy: IdentityPolicy, calibration: LoadedCalibration
+) -> None:
+    keep(config, policy, calibration)
+    for path in (config.node.data / "identity").iterdir():
+        path.write_bytes(path.read_bytes() + b"\n")
+    assert kept_policy(config.node.data, policy.digest) is None
+    assert kept_calibration(config.node.data, calibration.digest) is None
+
+
 def test_a_policy_of_another_form_is_not_read_as_one(
     config: EdgeConfig, policy: IdentityPolicy, calibration: LoadedCalibration
 ) -> None:
