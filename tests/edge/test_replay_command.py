@@ -19,6 +19,7 @@ from edge.rotation import rotate
 from edge.verifier.kept_inputs import keep
 from edge.verifier.probes import ProbeKeeper
 from edge.verifier.references import row_of
+from identity.attempt import Decided
 from identity.calibration import LoadedCalibration, parse_calibration
 from identity.decision import receipt_payload
 from identity.evidence import encode
@@ -28,7 +29,7 @@ from models.manifest import SFACE, YUNET
 from models.runtime import LoadedModels
 from retention.erasure import erase_due
 from retention.records.clock import ManualClock
-from retention.records.ids import ConsentId, ReferenceId
+from retention.records.ids import ConsentId
 from retention.records.payloads import NodeStopped
 from retention.records.people import DecisionReceipt2
 from retention.records.receipts import sign_receipt
@@ -67,41 +68,44 @@ class Recorded:
         return self.config.node.data
 
 
-@pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> LoadedCalibration:
+@pytest.fixture(scope="module")
+def counted() -> LoadedCalibration:
     """A calibration as it is read from a file."""
     values = support.calibration().values
-    loaded = parse_calibration(values.model_dump_json().encode(), "a file")
-    monkeypatch.setattr(support, "calibration", lambda: loaded)
-    return loaded
+    return parse_calibration(values.model_dump_json().encode(), "a file")
 
 
-@pytest.fixture
-def trial(clock: ManualClock) -> Trial:
-    return Trial(load_policy(), clock)
+@dataclass(frozen=True)
+class Attempted:
+    """One attempt that was accepted: made once, for it is only looked at."""
+
+    trial: Trial
+    decided: Decided
+
+
+@pytest.fixture(scope="module")
+def attempted(counted: LoadedCalibration) -> Attempted:
+    trial = Trial(load_policy(), ManualClock())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(support, "calibration", lambda: counted)
+        return Attempted(trial, trial.decide())
 
 
 @pytest.fixture
 def node(
     config: EdgeConfig,
     store: NodeStore,
-    trial: Trial,
+    attempted: Attempted,
     counted: LoadedCalibration,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Recorded:
-    """Decide once and record it as the verifier does; the models stay as they are."""
+    """Record the attempt as the verifier does; the models stay as they are."""
     consent, keys = give_told_consent(store), config.reference_keys()
-    reference = support.reference(
-        unit_vector(0),
-        reference_id=ReferenceId(store.ids.new()),
-        person_ref=PERSON,
-        consent_id=ConsentId(consent),
-    )
+    trial, decided = attempted.trial, attempted.decided
+    reference = support.reference(unit_vector(0), person_ref=PERSON, consent_id=ConsentId(consent))
     with store.write() as connection:
         row = row_of(reference, keys, store.clock.now())
         people.insert_reference(store, connection, row, counter="counter-1")
-    trial.reference = reference
-    decided = trial.decide()
     keep(config, trial.policy, counted)
     receipt_id, session = store.ids.new(), store.ids.new()
     encoded = encode(decided.evidence)
@@ -339,9 +343,12 @@ def test_a_lost_policy_or_calibration_is_a_difference(
 
 
 def test_an_upgrade_leaves_old_receipts_replayable(
-    node: Recorded, trial: Trial, counted: LoadedCalibration, run: Callable[..., tuple[int, Said]]
+    node: Recorded,
+    attempted: Attempted,
+    counted: LoadedCalibration,
+    run: Callable[..., tuple[int, Said]],
 ) -> None:
-    keep(node.config, trial.policy.model_copy(update={"version": "99"}), counted)
+    keep(node.config, attempted.trial.policy.model_copy(update={"version": "99"}), counted)
     assert run()[0] == 0
 
 
@@ -380,6 +387,7 @@ def test_what_the_verifier_decides_is_decided_again(
     capsys: pytest.CaptureFixture[str],
     case: str,
 ) -> None:
+    monkeypatch.setattr(support, "calibration", lambda: counted)
     bench = Bench(config, store, clock)
     bench.enrolled()
     if case == "somebody else":

@@ -224,10 +224,8 @@ POINTS = (
 
 
 PLACES = [
-    (module, name, call, after)
-    for module, name in POINTS
-    for call in (1, 3)
-    for after in (False, True)
+    *((module, name, 1, after) for module, name in POINTS for after in (False, True)),
+    *((module, name, 3, False) for module, name in POINTS[:3]),
 ]
 
 
