@@ -19,9 +19,12 @@ from hardware.simulated_actors import (
     DEFAULT_X,
     DEFAULT_Y,
     Actor,
+    BentPhoto,
+    CutPhoto,
     Genuine,
     HeldPhoto,
     HeldScreen,
+    HeldVideo,
     Static,
 )
 
@@ -36,7 +39,9 @@ class _Edge(BaseModel):
 class CastMember(_Edge):
     """One actor as a control line writes it."""
 
-    kind: Literal["genuine", "held_photo", "held_screen", "static"]
+    kind: Literal[
+        "genuine", "held_photo", "held_screen", "bent_photo", "cut_photo", "held_video", "static"
+    ]
     person: Annotated[str, Field(max_length=40)]
     picture: Annotated[int, Field(ge=1, le=99)] = 1
     x: Annotated[float, Field(ge=-1, le=2)] = DEFAULT_X
@@ -65,6 +70,9 @@ _KINDS: Mapping[str, type[Actor]] = {
     "genuine": Genuine,
     "held_photo": HeldPhoto,
     "held_screen": HeldScreen,
+    "bent_photo": BentPhoto,
+    "cut_photo": CutPhoto,
+    "held_video": HeldVideo,
     "static": Static,
 }
 
