@@ -172,14 +172,19 @@ def _share(errors: Bools, wanted: Bools) -> float:
 
 
 def best_threshold(scores: Floats, mated: Bools) -> float:
-    """Return the score at which most comparisons are judged right (the lowest of equals)."""
+    """Return a threshold at which most comparisons are judged right (the lowest of equals).
+
+    It lies halfway between two scores that occur, so that it says as little as possible about
+    which comparisons it was found on.
+    """
     order = np.argsort(scores, kind="stable")
     rising, genuine = scores[order], mated[order]
     # At threshold rising[i] the scores before i are non-matches and the rest are matches.
     right = np.concatenate([[0], np.cumsum(~genuine)])[:-1] + np.cumsum(genuine[::-1])[::-1]
     # Equal scores share one threshold: only the first of a run is one.
     first = np.concatenate([[True], rising[1:] > rising[:-1]])
-    return float(rising[int(np.argmax(np.where(first, right, -1)))])
+    best = int(np.argmax(np.where(first, right, -1)))
+    return float(rising[best] if best == 0 else (rising[best - 1] + rising[best]) / 2)
 
 
 def accuracy_by_folds(scored: Scored, folds: Ints) -> tuple[float, float]:
