@@ -12,19 +12,16 @@ leave doubt about someone who may well be the person: who is lively by themselve
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Protocol
-
-import numpy as np
 
 from hardware.camera_identity import CameraIdentity
 from identity.attempt_evidence import AttemptEvidence, with_images_of
-from identity.bands import band_thresholds, needed
+from identity.attempt_values import Decided, FaceFrame, Frame, Models, Progress
+from identity.bands import Scale
 from identity.calibration import LoadedCalibration
 from identity.decision import Decision, Standing
 from identity.faces import dominant
@@ -33,14 +30,15 @@ from identity.judge import blocked, judge, latest_ns
 from identity.liveness.challenge import ChallengeRun
 from identity.liveness.panel import Panel, is_grey, refusals, telling
 from identity.liveness.signals import Verdict
-from identity.liveness.windows import take
-from identity.looked import LookedFrame
+from identity.looking import look_at, require_finite
 from identity.policy import IdentityPolicy
 from identity.quality import instruction, measure, score
 from identity.references import Reference
 from identity.track import FaceTrack, OtherPerson, RememberingEmbedder
-from models.values import Detector, Embedder, FaceDetection, Image, PassiveLiveness
+from models.values import FaceDetection
 from retention.records.clock import Clock
+
+__all__ = ["Attempt", "Decided", "FaceFrame", "Frame", "Models", "Progress"]
 
 _log = logging.getLogger(__name__)
 
@@ -53,62 +51,6 @@ _LAST_LOOKS_NS = 500 * _NS_PER_MS
 # While a turn is awaited these need no mending: a turned head is what was asked for.
 _TURNING = frozenset({"POSE", "BLURRED", "UNEVEN_LIGHT", "EYES_COVERED", "MOUTH_COVERED"})
 _SEED_BYTES = 16
-
-
-class Frame(Protocol):
-    """A captured frame: BGR uint8 pixels, its ordinal and its receive time."""
-
-    @property
-    def pixels(self) -> Image: ...
-
-    @property
-    def ordinal(self) -> int: ...
-
-    @property
-    def monotonic_ns(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class FaceFrame:
-    """The plainest Frame."""
-
-    pixels: Image
-    ordinal: int
-    monotonic_ns: int
-
-
-class Models(Protocol):
-    """The models of an attempt; `passive` is None where no liveness model is installed."""
-
-    @property
-    def detector(self) -> Detector: ...
-
-    @property
-    def embedder(self) -> Embedder: ...
-
-    @property
-    def passive(self) -> PassiveLiveness | None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What the person sees while an attempt runs: at most one instruction, as a reason code.
-
-    `complete` says that more frames change nothing; `decide()` may be called at any time.
-    """
-
-    instruction: str | None
-    frames_used: int
-    frames_wanted: int
-    complete: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Decided:
-    """A decision, and what it rests on."""
-
-    decision: Decision
-    evidence: AttemptEvidence
 
 
 def _never_seen(_: bytes) -> bool:
@@ -147,7 +89,7 @@ class Attempt:
             raise ValueError("a seed has 16 bytes")
         calibration.values.require_contract(models.embedder.contract_id)
         calibration.values.require_frames(policy.matching.frames)
-        needed(band_thresholds(policy, calibration, standing), amount)
+        scale = Scale.of(policy, calibration, standing, amount)
         self._policy, self._calibration, self._models = policy, calibration, models
         self._reference = None if enrolling else reference
         self._standing, self._amount, self._before = standing, amount, comparisons_before
@@ -155,7 +97,7 @@ class Attempt:
         self._seen_before, self._enrolling = seen_before, enrolling
         self._started_at, self._started_ns = clock.now(), clock.monotonic_ns()
         self._now_at, self._now_ns = self._started_at, self._started_ns
-        self._person_threshold = calibration.values.threshold(policy.matching.grey_false_match_rate)
+        self._person_threshold = scale.grey
         self._finder = FaceFinder(models.detector)
         self._embedder = RememberingEmbedder(models.embedder)
         self._replayed: set[bytes] = set()
@@ -228,7 +170,7 @@ class Attempt:
         if isinstance(found, str):
             self._remember(found)
         else:
-            _require_finite(found)
+            require_finite(found)
             if not self._track.can_continue_with(found, frame.monotonic_ns):
                 self._break_track()
             self._track.follow(found, frame.monotonic_ns)
@@ -238,27 +180,18 @@ class Attempt:
 
     def _take(self, face: FaceDetection, frame: Frame, size: tuple[int, int]) -> None:
         """Keep one frame of the face with all that may be needed of it."""
-        pixels, models = frame.pixels, self._models
-        aligned = models.embedder.align(pixels, face)
-        quality = measure(aligned, face, size)
+        models, offset = self._models, frame.monotonic_ns - self._started_ns
+        anchor = self._track.anchor or face
+        looked = look_at(frame.pixels, face, anchor, offset, models.embedder.align)
+        if looked.aligned is None:
+            raise ValueError("an aligned face is missing")
+        quality = measure(looked.aligned, face, size)
         problem = instruction(quality, self._policy.quality, zone=self._policy.faces)
-        usable = problem is None
-        asks = models.passive.crops(pixels, face) if usable and models.passive is not None else ()
-        window, anchored = take(pixels, face, self._track.anchor or face)
-        digest = _digest(pixels, face)
-        if self._seen_before(digest):
-            self._replayed.add(digest)
-        looked = LookedFrame(
-            offset_ns=frame.monotonic_ns - self._started_ns,
-            frame_size=size,
-            face=face,
-            pixels_digest=digest,
-            aligned=aligned,
-            window=window,
-            anchored=anchored,
-            passive=asks,
-        )
-        self._track.add(looked, score(quality) if usable else None)
+        if problem is None and models.passive is not None:
+            looked = replace(looked, passive=models.passive.crops(frame.pixels, face))
+        if self._seen_before(looked.pixels_digest):
+            self._replayed.add(looked.pixels_digest)
+        self._track.add(looked, score(quality) if problem is None else None)
         self._remember(problem)
 
     def _break_track(self) -> None:
@@ -423,18 +356,3 @@ class Attempt:
             # Only the type is logged: messages of foreign libraries may carry values.
             _log.error("attempt_fault type=%s", type(exc).__name__)
             self._fault = True
-
-
-def _digest(pixels: Image, face: FaceDetection) -> bytes:
-    """Return 16 bytes over the pixels within the face's box."""
-    x, y, width, height = face.box
-    left, top = max(0, int(x)), max(0, int(y))
-    right, bottom = max(left, int(x + width)), max(top, int(y + height))
-    part = pixels[top:bottom, left:right].tobytes()
-    return hashlib.blake2b(part, digest_size=16).digest()
-
-
-def _require_finite(face: FaceDetection) -> None:
-    """Raise ValueError unless a detection is all numbers."""
-    if not np.isfinite([*face.box, face.score, *face.landmarks.reshape(-1)]).all():
-        raise ValueError("a detection is not finite")

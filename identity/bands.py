@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Self
 
 from identity.calibration import LoadedCalibration
-from identity.decision import Standing
+from identity.decision import Band, Standing
 from identity.policy import IdentityPolicy
 
 
@@ -44,14 +45,59 @@ def band_thresholds(
     )
 
 
-def needed(bands: Sequence[BandThreshold], amount: Decimal | None) -> BandThreshold:
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """What scores mean for one attempt: the bands, which of them the amount asks for, the score
+    from which on it may be the person (`grey`), and what a current reference would have needed."""
+
+    bands: tuple[BandThreshold, ...]
+    needed: BandThreshold
+    grey: float
+    needed_when_current: BandThreshold
+
+    @classmethod
+    def of(
+        cls,
+        policy: IdentityPolicy,
+        calibration: LoadedCalibration,
+        standing: Standing,
+        amount: Decimal | None,
+    ) -> Self:
+        """Derive the scale. Raises UnsupportedFalseMatchRate, and ValueError on an amount that is
+        no number."""
+        bands = band_thresholds(policy, calibration, standing)
+        current = band_thresholds(policy, calibration, "current")
+        grey = calibration.values.threshold(policy.matching.grey_false_match_rate)
+        return cls(bands, _needed(bands, amount), grey, _needed(current, amount))
+
+    def band(self, score: float) -> Band:
+        """Return where a score lies; one that is not a number lies below."""
+        if score >= self.needed.threshold:
+            return "accept"
+        return "grey" if score >= self.grey else "below"
+
+    def reasons(self, score: float) -> tuple[str, ...]:
+        """Return why a score does not do; () when it does."""
+        band = self.band(score)
+        if band == "accept":
+            return ()
+        if self.strictest_reached(score) is not None:
+            return ("AMOUNT_TOO_HIGH",)
+        if band == "below":
+            return ("MISMATCH",)
+        would_do = score >= self.needed_when_current.threshold
+        return ("INCONCLUSIVE", "REFERENCE_STALE") if would_do else ("INCONCLUSIVE",)
+
+    def strictest_reached(self, score: float) -> BandThreshold | None:
+        """Return the strictest band whose threshold a score reaches, or None."""
+        return next((band for band in reversed(self.bands) if score >= band.threshold), None)
+
+
+def _needed(bands: Sequence[BandThreshold], amount: Decimal | None) -> BandThreshold:
     """Return the band that an amount asks for; without an amount the least strict, because the
     decision then says up to which amount it holds."""
     if amount is None:
         return bands[0]
+    if not amount.is_finite():
+        raise ValueError("the amount is no number")
     return next(band for band in bands if band.up_to is None or amount <= band.up_to)
-
-
-def strictest_reached(bands: Sequence[BandThreshold], score: float) -> BandThreshold | None:
-    """Return the strictest band whose threshold a score reaches; None for none and for NaN."""
-    return next((band for band in reversed(bands) if score >= band.threshold), None)

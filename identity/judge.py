@@ -15,9 +15,9 @@ from itertools import pairwise
 from typing import Protocol
 
 from identity.attempt_evidence import AttemptEvidence
-from identity.bands import BandThreshold, band_thresholds, needed, strictest_reached
+from identity.bands import Scale
 from identity.calibration import LoadedCalibration
-from identity.decision import Band, Decision, FaceEvidence, Outcome, Standing
+from identity.decision import Decision, FaceEvidence, Outcome, Standing
 from identity.fusion import fused
 from identity.liveness import challenge as challenge_signal
 from identity.liveness.panel import Panel, refusals, telling
@@ -69,8 +69,8 @@ def judge(
     REFERENCE_MISSING alone. Raises what the models raise, and UnsupportedFalseMatchRate.
     """
     case = _Case(
-        evidence, reference, standing, policy, calibration, embedder, passive, amount,
-        comparisons_before, enrolling, band_thresholds(policy, calibration, standing),
+        evidence, reference, standing, policy, calibration, embedder, passive,
+        comparisons_before, enrolling, Scale.of(policy, calibration, standing, amount),
     )  # fmt: skip
     ending = case.before_comparing()
     return case.compared(panel) if ending is None else case.decided(ending, case.counts())
@@ -114,10 +114,9 @@ class _Case:
     calibration: LoadedCalibration
     embedder: AlignedEmbedder
     passive: PassiveLiveness | None
-    amount: Decimal | None
     comparisons_before: int
     enrolling: bool
-    bands: tuple[BandThreshold, ...]
+    scale: Scale
 
     def before_comparing(self) -> Ending | None:
         """Return how it ends when there is nothing to compare, by the first step that says so."""
@@ -164,11 +163,11 @@ class _Case:
         # (6) liveness vetoes (7) similarity; both reasons are told
         reasons = refusals(signals, self.policy.liveness)
         if score is not None:
-            reasons += self._match_reasons(score)
+            reasons += self.scale.reasons(score)
         if reasons:
             return self.decided((Outcome.REFER, reasons), measured)
         # (8) liveness was measured on the person who was compared
-        if any(cosine(used[0], each) < self._grey_threshold() for each in embeddings.values()):
+        if any(cosine(used[0], each) < self.scale.grey for each in embeddings.values()):
             return self.decided((Outcome.RETRY, ("FACE_CHANGED",)), self.counts())
         if reference is None:
             return self.decided((Outcome.REFER, ("REFERENCE_MISSING",)), measured)
@@ -229,34 +228,11 @@ class _Case:
             reference_embedding=None if compared is None else compared.embedding,
         )
 
-    def _grey_threshold(self) -> float:
-        return self.calibration.values.threshold(self.policy.matching.grey_false_match_rate)
-
-    def _match_reasons(self, score: float) -> tuple[str, ...]:
-        wanted = needed(self.bands, self.amount)
-        # Asked this way round, a score that is not a number is a mismatch.
-        if score >= wanted.threshold:
-            return ()
-        if strictest_reached(self.bands, score) is not None:
-            return ("AMOUNT_TOO_HIGH",)
-        if not score >= self._grey_threshold():
-            return ("MISMATCH",)
-        current = band_thresholds(self.policy, self.calibration, "current")
-        would_do = score >= needed(current, self.amount).threshold
-        return ("INCONCLUSIVE", "REFERENCE_STALE") if would_do else ("INCONCLUSIVE",)
-
-    def _band(self, score: float | None) -> Band | None:
-        if score is None:
-            return None
-        if score >= needed(self.bands, self.amount).threshold:
-            return "accept"
-        return "grey" if score >= self._grey_threshold() else "below"
-
     # -- what the decision says ----------------------------------------------------------------
 
     def counts(self) -> FaceEvidence:
         """Return what an attempt rests on that ended before anything was compared."""
-        wanted, found = needed(self.bands, self.amount), self.evidence
+        wanted, found = self.scale.needed, self.evidence
         return FaceEvidence(
             contract_id=self.embedder.contract_id,
             calibration_digest=self.calibration.digest,
@@ -281,17 +257,17 @@ class _Case:
         )
         if score is None:
             return measured
-        # What an ACCEPT holds for: the strictest band that the score reached.
-        reached = strictest_reached(self.bands, score)
-        accepted = self._band(score) == "accept"
-        band = reached if accepted and reached else needed(self.bands, self.amount)
+        # An ACCEPT holds for the strictest band that the score reached.
+        accepted = self.scale.band(score) == "accept"
+        reached = self.scale.strictest_reached(score)
+        band = reached if accepted and reached is not None else self.scale.needed
         return replace(
             measured,
             false_match_rate_target=band.false_match_rate,
             threshold=band.threshold,
             comparison_score=score,
             neg_log10_fmr=self.calibration.values.neg_log10_fmr(score),
-            band=self._band(score),
+            band=self.scale.band(score),
             amount_limit=band.up_to if accepted else None,
             comparisons=self.comparisons_before + 1,
         )
