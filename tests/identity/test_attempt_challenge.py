@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from identity.decision import Decision, receipt_payload
 from identity.evidence import decode, encode
+from models.values import Image, Landmarks
 from retention.records.clock import ManualClock
 from retention.records.people import DecisionReceipt2
 from tests.identity import support
-from tests.identity.support import TURNS, Trial, unit_vector
+from tests.identity.support import TURNS, Trial, head_at, unit_vector
 
 ID = "0197a000-0000-7000-8000-00000000000a"
 
@@ -75,6 +77,22 @@ def test_a_turn_that_never_comes_ends_with_its_time(trial: Trial, clock: ManualC
     decision = attempt.decide().decision
     assert decision.reasons == ("CHALLENGE_FAILED",)
     given = receipt_of(decision).challenge
+    assert given is not None
+    assert given.outcome == "not_finished"
+
+
+def test_who_does_not_understand_the_asking_but_moves_is_spared(trial: Trial) -> None:
+    """The head sways too little for a turn, yet shows its depth: the doubt is gone."""
+
+    def scene(t: float) -> tuple[Image, Landmarks]:
+        swaying = 8 * np.sin(np.pi * (t - 3.2)) if t > 3.2 else 0.0
+        return head_at(swaying + 0.01 * np.sin(9 * t))
+
+    trial.scene = scene
+    decided = trial.decide()
+    assert asked(trial)
+    assert (decided.decision.outcome.value, decided.decision.reasons) == ("ACCEPT", ("MATCH",))
+    given = receipt_of(decided.decision).challenge
     assert given is not None
     assert given.outcome == "not_finished"
 

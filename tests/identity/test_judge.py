@@ -170,13 +170,18 @@ def test_frames_that_are_neighbours_are_not_enough() -> None:
 def test_a_challenge_is_judged_under_the_policy_and_not_under_what_was_kept_with_it() -> None:
     trial = Trial(load_policy(), ManualClock())
     trial.turns_when_asked()
-    evidence = trial.decide().evidence
+    decided = trial.decide()
+    evidence, given = decided.evidence, decided.decision.evidence.challenge
     assert evidence.challenge is not None
+    assert given is not None
+    assert given.outcome == "passed"
     lenient = evidence.challenge.limits.model_copy(update={"min_turn": Decimal("0.05")})
     kept = replace(evidence, challenge=replace(evidence.challenge, limits=lenient))
     stricter = trial.policy.liveness.model_copy(update={"min_turn": Decimal("0.5")})
     policy = trial.policy.model_copy(update={"liveness": stricter})
-    assert again(trial, kept, policy).outcome is not Outcome.ACCEPT
+    judged = again(trial, kept, policy).evidence.challenge
+    assert judged is not None
+    assert judged.outcome == "not_finished"
 
 
 # -- bands ----------------------------------------------------------------------------------------
