@@ -48,7 +48,7 @@ PICTURE_DELAY_SECONDS = 0.5  # from the camera's shutter to the recorder, on a b
 def settled_twice(counter: Counter) -> Outcome:
     """Two clicks at the same moment, then a third: one settlement, the same answer."""
     visit = counter.arrive(INSURED)
-    counter.verify(visit)
+    counter.attest(visit)
     counter.authorise(visit)
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: _settled_or_wait(counter, visit), range(2))
