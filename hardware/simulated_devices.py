@@ -36,7 +36,7 @@ from retention.records.signing import Context, Ed25519Signer
 
 Fault = Literal[
     "timeout", "refuse", "forged", "other_nonce", "other_kind", "nobody", "garbage", "huge",
-    "error", "cut_off",
+    "error", "cut_off", "drip", "redirect",
 ]  # fmt: skip
 LONGEST_REQUEST = 1_000_000
 
@@ -83,7 +83,7 @@ class SimulatedDevices:
         """Return the body of an answer, as the fault in force has it."""
         with self._lock:
             self.asked.append(question.kind)
-            now = self._set.get(question.kind, Control(kind=question.kind))
+        now = self.state_of(question.kind)
         if now.fault == "timeout":
             self.stop.wait(now.seconds)
         if now.fault == "garbage":
@@ -96,10 +96,10 @@ class SimulatedDevices:
             signed = signed.model_copy(update={"answer": refused})
         return signed.model_dump_json().encode()
 
-    def fault_of(self, kind: DeviceKind) -> Fault | None:
-        """Return the fault in force of a device."""
+    def state_of(self, kind: DeviceKind) -> Control:
+        """Return who is in front of a device now, and its fault in force."""
         with self._lock:
-            return self._set[kind].fault if kind in self._set else None
+            return self._set.get(kind, Control(kind=kind))
 
     def _said(self, question: DeviceQuestion, now: Control) -> DeviceAnswer:
         person = None if now.fault == "refuse" else now.person
@@ -173,23 +173,40 @@ def _handler(devices: SimulatedDevices) -> type[BaseHTTPRequestHandler]:
                 self._send(422, b"{}")
 
         def _check(self, question: DeviceQuestion) -> None:
-            fault = devices.fault_of(question.kind)
-            if fault == "error":
+            now = devices.state_of(question.kind)
+            if now.fault == "error":
                 self._send(503, b"{}")
                 return
             content = devices.answer(question)
             try:
-                self._send(200, content, short=fault == "cut_off")
+                if now.fault == "redirect":
+                    self._head(307, 0, location=CHECK_PATH)
+                elif now.fault == "drip":
+                    self._drip(content, now.seconds)
+                else:
+                    self._send(200, content, short=now.fault == "cut_off")
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True  # nobody waits any more
 
         def _send(self, status: int, content: bytes, *, short: bool = False) -> None:
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
+            self._head(status, len(content))
             self.wfile.write(content[: len(content) // 2] if short else content)
             self.close_connection = self.close_connection or short
+
+        def _drip(self, content: bytes, seconds: float) -> None:
+            """Send a whole and true answer, a byte at a time."""
+            self._head(200, len(content))
+            for place in range(len(content)):
+                devices.stop.wait(seconds / len(content))
+                self.wfile.write(content[place : place + 1])
+
+        def _head(self, status: int, length: int, location: str | None = None) -> None:
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(length))
+            if location is not None:
+                self.send_header("location", location)
+            self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing: a request names a person."""

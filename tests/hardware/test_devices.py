@@ -98,6 +98,23 @@ def test_what_is_no_answer_is_named_and_asked_once(service: DeviceService, fault
     assert service.devices.asked.count("fingerprint") == (0 if fault == "error" else 1)
 
 
+def test_an_answer_that_drips_is_bounded_as_a_whole(service: DeviceService) -> None:
+    drips = Control(kind="fingerprint", person=somebody(NUMBER), fault="drip", seconds=3)
+    service.devices.control(drips)
+    assert device(service, "fingerprint").ask().outcome == "confirmed"
+    # No single byte is late; the whole answer is.
+    with pytest.raises(DeviceUnavailable, match="no answer in time"):
+        device(service, "fingerprint", seconds=0.5).ask()
+
+
+def test_a_device_cannot_send_the_question_elsewhere(service: DeviceService) -> None:
+    elsewhere = Control(kind="fingerprint", person=somebody(NUMBER), fault="redirect")
+    service.devices.control(elsewhere)
+    with pytest.raises(DeviceUnavailable, match="HTTP status 307"):
+        device(service, "fingerprint").ask()
+    assert service.devices.asked == ["fingerprint"]
+
+
 def test_a_service_that_is_not_there_is_unavailable(service: DeviceService) -> None:
     gone = HttpDevice("fingerprint", "http://127.0.0.1:1", bytes(32), timeout_seconds=5)
     with pytest.raises(DeviceUnavailable, match="ConnectError"):
