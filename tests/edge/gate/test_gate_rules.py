@@ -64,6 +64,10 @@ def decided(
             "subject_ref": subject,
             "subject_role": role,
             "attempt": 1,
+            "amount": None,
+            "comparisons": 0,
+            "age_band": "unknown",
+            "sex": "unknown",
         }
     )
     made = receipt_for(

@@ -142,6 +142,10 @@ class SessionMachine(RuleBasedStateMachine):
                 "subject_ref": subject,
                 "subject_role": role,
                 "attempt": self.state.face_attempts + 1,
+                "amount": None,
+                "comparisons": 0,
+                "age_band": "unknown",
+                "sex": "unknown",
             }
         )
         made = receipt_for(
