@@ -24,7 +24,7 @@ from edge.verifier.protocol import (
     VerifierUnavailable,
     VerifyFace,
 )
-from retention.records.payloads import IdentityDecided
+from retention.records.people import IdentityDecided2
 
 MAX_ANSWER_BYTES = 1024 * 1024
 PING_SECONDS = 1.0
@@ -50,7 +50,7 @@ class VerifierClient:
         self._address, self._timeout_seconds = address, timeout_seconds
         self._context, self._stop = context, stop or threading.Event()
 
-    def verify(self, request: VerifyFace) -> IdentityDecided:
+    def verify(self, request: VerifyFace) -> IdentityDecided2:
         """Return the recorded decision. Raises VerifierUnavailable."""
         answer = self._ask([self._timed(request)])
         if isinstance(answer, EnrolmentRefused):

@@ -11,7 +11,6 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from retention.records.fields import Code, Count, Decimal, Digest, Frozen, Id, Moment, Text
-from retention.records.payloads import IdentityDecided
 from retention.records.people import AgeBand, IdentityDecided2, Sex
 
 MAX_PICTURE_BYTES = 8 * 1024 * 1024
@@ -44,10 +43,10 @@ class VerifyFace(Request):
     subject_ref: Digest
     subject_role: Literal["patient", "proxy"]
     attempt: Count
-    amount: Decimal | None = None
-    comparisons: Count = 0
-    age_band: AgeBand = "unknown"
-    sex: Sex = "unknown"
+    amount: Decimal | None
+    comparisons: Count
+    age_band: AgeBand
+    sex: Sex
 
 
 class Enrol(Request):
@@ -89,7 +88,7 @@ class Ready(Frozen):
 
 class Decided(Frozen):
     answer: Literal["decided"] = "decided"
-    decided: IdentityDecided2 | IdentityDecided
+    decided: IdentityDecided2
 
 
 class Enrolled(Frozen):
@@ -134,7 +133,7 @@ class VerifierUnavailable(Exception):
 class Verifier(Protocol):
     """The terminal's view of the verifier."""
 
-    def verify(self, request: VerifyFace) -> IdentityDecided:
+    def verify(self, request: VerifyFace) -> IdentityDecided2:
         """Return the recorded, signed decision. Raises VerifierUnavailable."""
         ...
 

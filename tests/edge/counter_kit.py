@@ -21,8 +21,7 @@ from edge.verifier.protocol import (
 )
 from retention.records.clock import to_text
 from retention.records.fields import Frozen
-from retention.records.payloads import IdentityDecided
-from retention.records.people import DecisionReceipt2
+from retention.records.people import DecisionReceipt2, IdentityDecided2
 from retention.records.receipts import sign_receipt
 from retention.records.signing import Signer
 from retention.store import log
@@ -124,7 +123,7 @@ class FakeVerifier:
     hold: threading.Event | None = None
     answers_to: Callable[[Request], Frozen] | None = None
 
-    def verify(self, request: VerifyFace) -> IdentityDecided:
+    def verify(self, request: VerifyFace) -> IdentityDecided2:
         self.requests.append(request)
         self.entered.set()
         if self.hold is not None:

@@ -202,6 +202,10 @@ REQUEST = VerifyFace(
     subject_ref="b" * 64,
     subject_role="patient",
     attempt=1,
+    amount=None,
+    comparisons=0,
+    age_band="unknown",
+    sex="unknown",
 )
 ENROL = Enrol(person_ref="b" * 64, consent=SeededIds().new(), counter="c", source="s")
 

@@ -199,6 +199,10 @@ def request(**changes: object) -> VerifyFace:
         "subject_ref": PERSON,
         "subject_role": "patient",
         "attempt": 1,
+        "amount": None,
+        "comparisons": 0,
+        "age_band": "unknown",
+        "sex": "unknown",
     }
     return VerifyFace.model_validate(values | changes)
 
