@@ -175,7 +175,12 @@ def _told(
 
 
 def _keys(data: Path, config: EdgeConfig | None) -> ReferenceKeys:
-    return FileKeys(KeyDirectory(data / "keys")) if config is None else config.reference_keys()
+    """Raises UsageError where there are none: what is sealed opens on its own node only."""
+    if config is not None:
+        return config.reference_keys()
+    if not (data / "keys").is_dir():
+        raise UsageError(f"{data / 'keys'}: no keys are here; what is sealed does not open")
+    return FileKeys(KeyDirectory(data / "keys"))
 
 
 def _outcome(receipt: DecisionReceipt2 | None) -> dict[str, object] | None:

@@ -251,6 +251,15 @@ def test_a_key_that_is_not_there_is_told(
     assert not (node.data / "keys" / "reference.key").exists()
 
 
+def test_a_copy_without_keys_is_wrong_usage_and_gets_none(
+    node: Recorded, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (node.data / "keys").rename(node.data / "keys-elsewhere")
+    assert replay_command.main([node.receipt.receipt, "--data", str(node.data)]) == 2
+    assert "no keys are here" in capsys.readouterr().err
+    assert not (node.data / "keys").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
