@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
@@ -144,6 +145,45 @@ def test_it_shows_at_most_eight_looks_a_second(
         clock.advance(timedelta(seconds=1 / 30))
         publisher.look(looking(), head())
     assert 14 <= len(encoded) <= 16
+
+
+def test_each_counter_has_its_own_pace(
+    publisher: LivePublisher, subscribe: Subscribe, clock: ManualClock, encoded: list[int]
+) -> None:
+    other = SeededIds(9).new()
+    reader = subscribe(STATE)
+    for _ in range(3):
+        publisher.look(looking(), None)
+        publisher.look(looking(session=other), None)
+    assert [reader.state().session for _ in range(2)] == [SESSION, other]
+    assert reader.nothing()
+    publisher.ended(SESSION, 1)
+    publisher.look(looking(session=other), None)
+    publisher.look(looking(attempt=2), None)
+    said = [reader.state() for _ in range(2)]
+    assert [(one.session, one.state) for one in said] == [(SESSION, "ended"), (SESSION, "looking")]
+
+
+def test_threads_of_several_counters_share_the_socket(
+    publisher: LivePublisher, subscribe: Subscribe, clock: ManualClock, encoded: list[int]
+) -> None:
+    reader = subscribe(STATE, PICTURE)
+    sessions = [SeededIds(seed).new() for seed in range(4)]
+
+    def show(session: str) -> None:
+        for number in range(200):
+            publisher.look(looking(session=session, attempt=number), head())
+            publisher.ended(session, number)
+
+    threads = [threading.Thread(target=show, args=(session,)) for session in sessions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(WAIT_MILLISECONDS / 1000)
+        assert not thread.is_alive()
+    while reader.socket.poll(50):
+        frames = reader.socket.recv_multipart()
+        assert (frames[0], len(frames)) in {(STATE, 2), (PICTURE, 3)}
 
 
 def test_a_reader_that_takes_nothing_blocks_nobody_and_misses_what_it_missed(
