@@ -12,6 +12,7 @@ without knowing who people are. Rates carry 95 % intervals (Wilson 1927).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import sqrt
@@ -33,6 +34,7 @@ MOST_FLAGS = 100
 Z95 = 1.959964
 Level = Literal["file", "warn", "ok"]
 Dimension = Literal["age", "sex"]
+_DIMENSIONS: tuple[tuple[Dimension, int], ...] = (("age", 0), ("sex", 1))
 _ORDER = {code: place for place, code in enumerate((*get_args(AgeBand), *get_args(Sex)))}
 
 
@@ -122,17 +124,23 @@ def controllers(connection: Connection) -> list[Controller]:
 
 
 def fairness(connection: Connection, now: datetime, days: int) -> Fairness:
-    """Return the accounting over the sessions that were opened in the last `days` days."""
+    """Return the accounting over the sessions that were opened in the last `days` days. Reads each
+    of them once."""
     since = to_micros(now - timedelta(days=days))
-    wanted = (SESSIONS.c.opened_at >= since, SESSIONS.c.age_band.is_not(None))
-    sums = _sums()
-    whole = connection.execute(select(*sums).where(*wanted)).one()
+    age, sex = SESSIONS.c.age_band, SESSIONS.c.sex
+    rows = connection.execute(
+        select(age, sex, *_sums())
+        .where(SESSIONS.c.opened_at >= since, age.is_not(None))
+        .group_by(age, sex)
+    ).all()
     groups: list[Group] = []
-    for dimension, column in (("age", SESSIONS.c.age_band), ("sex", SESSIONS.c.sex)):
-        rows = connection.execute(select(column, *sums).where(*wanted).group_by(column)).all()
-        found = [_group(dimension, row[0], row[1:]) for row in rows]  # type: ignore[arg-type]
-        groups += sorted(found, key=lambda group: _ORDER.get(group.code, 99))
-    return Fairness(_group("sex", "everybody", tuple(whole)), tuple(groups))
+    for dimension, place in _DIMENSIONS:
+        codes = sorted({row[place] for row in rows}, key=lambda code: _ORDER.get(code, 99))
+        groups += [
+            _group(dimension, code, [row[2:] for row in rows if row[place] == code])
+            for code in codes
+        ]
+    return Fairness(_group("sex", "everybody", [row[2:] for row in rows]), tuple(groups))
 
 
 def attacks(connection: Connection) -> list[Row[*tuple[Any, ...]]]:
@@ -167,8 +175,11 @@ def _sums() -> list[ColumnElement[Any]]:
     ]
 
 
-def _group(dimension: Dimension, code: str, values: tuple[Any, ...]) -> Group:
-    sessions, attempts, refused, compared, missed, tried, otherwise, accepted = map(int, values)
+def _group(dimension: Dimension, code: str, rows: Sequence[Sequence[Any]]) -> Group:
+    """Add up rows of `_sums`."""
+    sessions, attempts, refused, compared, missed, tried, otherwise, accepted = (
+        sum(map(int, column)) for column in zip((0,) * 8, *rows, strict=True)
+    )
     return Group(
         dimension, code, sessions, attempts,
         refused=Rate(refused, compared),

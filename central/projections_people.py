@@ -13,11 +13,13 @@ from retention.records import people as f
 
 
 def checked(row: SessionView, receipt: f.DecisionReceipt2) -> SessionView:
-    """Return a session's row after one more identity decision."""
+    """Return a session's row after one more identity decision. Whom the face method accepted it did
+    not fail, whatever vouched for them as well (a dearer basket, a receipt that ran out)."""
     if receipt.subject_role != row.subject_role:
         row = replace(row, face_tries=0, face_compared=0, accepted_by=None)
     looked = receipt.method == "face" and receipt.frames_seen > 0
     compared = looked and receipt.comparison_score is not None
+    accepted = receipt.outcome == "ACCEPT" and row.accepted_by != "face"
     return replace(
         row,
         subject_role=receipt.subject_role,
@@ -25,7 +27,7 @@ def checked(row: SessionView, receipt: f.DecisionReceipt2) -> SessionView:
         sex=receipt.sex,
         face_tries=row.face_tries + looked,
         face_compared=row.face_compared + compared,
-        accepted_by=receipt.method if receipt.outcome == "ACCEPT" else row.accepted_by,
+        accepted_by=receipt.method if accepted else row.accepted_by,
     )
 
 

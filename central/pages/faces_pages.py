@@ -38,7 +38,11 @@ def faces_page(
     charts = {
         name: chart(
             name,
-            [(said, getattr(group, name), report.stands_out(group)) for said, group in rows],
+            # A group stands out by whom the face refused; the other picture marks nobody.
+            [
+                (said, getattr(group, name), name == "refused" and report.stands_out(group))
+                for said, group in rows
+            ],
             getattr(report.everybody, name),
         )
         for name in ("refused", "other_way")

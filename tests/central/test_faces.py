@@ -82,6 +82,18 @@ def test_tries_of_the_patient_do_not_count_against_whoever_collects(
     assert [group.code for group in found.groups] == ["18_39", "female"]
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_whom_the_face_accepted_it_did_not_refuse_whatever_else_vouched(
+    node: TestNode, central: TestCentral, order: int
+) -> None:
+    # A basket that became dearer, a receipt that ran out, or a face after the document.
+    told = [decided(1), decided(1, **ATTESTED)]
+    add(node, central, decided(1, **REFUSED), *told[::order])
+    found = report(central)
+    assert found.everybody.refused == Rate(0, 1)
+    assert found.everybody.other_way == Rate(0, 1)
+
+
 def test_what_is_older_than_the_period_does_not_count(node: TestNode, central: TestCentral) -> None:
     add(node, central, decided(1))
     central.clock.advance(timedelta(days=40))
