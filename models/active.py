@@ -19,7 +19,9 @@ from models.packs import installed_packs
 
 ACTIVE_FILE = "active.toml"
 DEFAULT = "default"
+USE_DEFAULT = f"countersight models use {DEFAULT}"
 _ROLES = ("detection", "embedding")
+_DEFAULT = {"detection": YUNET.name, "embedding": SFACE.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,10 @@ def installed(folder: Path) -> list[ModelManifest]:
 def choose(folder: Path, name: str) -> Active:
     """Put a model, all models of a pack, or the default ones to use; return what then is in use.
 
-    The files are verified first. Raises ModelUnknown, ModelMissing or ModelDigestMismatch.
+    The files are verified first. Raises ModelUnknown, ModelMissing, ModelDigestMismatch or
+    ModelSourceUnusable.
     """
-    named = {"detection": YUNET.name, "embedding": SFACE.name}
+    named = _DEFAULT
     if name != DEFAULT:
         offered = [m for m in installed(folder) if name in (m.name, m.pack) and m.role in _ROLES]
         if not offered:
@@ -67,28 +70,38 @@ def choose(folder: Path, name: str) -> Active:
             verified_path(manifest, folder)
         named = _named(folder) | {manifest.role: manifest.name for manifest in offered}
     lines = [f'{role} = "{named[role]}"\n' for role in _ROLES]
-    write_atomically(folder / ACTIVE_FILE, "".join(lines).encode("ascii"))
+    try:
+        write_atomically(folder / ACTIVE_FILE, "".join(lines).encode("ascii"))
+    except OSError as exc:
+        raise ModelSourceUnusable(
+            name, f"cannot write to {folder / ACTIVE_FILE}: {exc.strerror or exc}"
+        ) from exc
     return active(folder)
 
 
 def _named(folder: Path) -> dict[str, str]:
-    default = {"detection": YUNET.name, "embedding": SFACE.name}
     path = folder / ACTIVE_FILE
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return default
-    except (OSError, ValueError) as exc:
-        raise ModelSourceUnusable(str(path), "it cannot be read as TOML") from exc
+        return _DEFAULT
+    # A file of nothing but brackets is too deep for the parser.
+    except (OSError, ValueError, RecursionError) as exc:
+        raise ModelSourceUnusable(
+            str(path), f"it cannot be read as TOML; run: {USE_DEFAULT}"
+        ) from exc
     if set(found) != set(_ROLES) or not all(isinstance(value, str) for value in found.values()):
-        raise ModelSourceUnusable(str(path), f"it must name {' and '.join(_ROLES)}, nothing else")
+        raise ModelSourceUnusable(
+            str(path),
+            f"it must name {' and '.join(_ROLES)}, nothing else; run: {USE_DEFAULT}",
+        )
     return found
 
 
 def _offered(folder: Path, name: str, role: str) -> ModelManifest:
-    for manifest in (YUNET, SFACE):
-        if manifest.name == name and manifest.role == role:
-            return manifest
+    if name == _DEFAULT[role]:
+        # Whatever is wrong with a pack, the default models do not depend on it.
+        return YUNET if role == "detection" else SFACE
     for manifest in installed(folder):
         if manifest.name == name and manifest.role == role:
             return manifest

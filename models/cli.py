@@ -128,14 +128,16 @@ def _described(manifest: ModelManifest, folder: Path, used: set[str]) -> dict[st
 
 
 def _list(folder: Path, as_json: bool) -> int:
-    used = active(folder)
-    names = {item.name for item in used.manifests}
-    contracts = {used.embedding.name: used.embedding}
+    used, problem = _in_use(folder)
+    contracts = {item.name: item for item in used}
     shown = [contracts.get(item.name, item) for item in _listed(folder)]
-    described = [_described(item, folder, names) for item in shown]
+    described = [_described(item, folder, set(contracts)) for item in shown]
+    if problem is not None:
+        print(problem, file=sys.stderr)
     if as_json:
-        print(json.dumps({"models": described, "notice": INSIGHTFACE_PACKS_NOTICE}))
-        return 0
+        report = {"models": described, "notice": INSIGHTFACE_PACKS_NOTICE, "problem": problem}
+        print(json.dumps(report))
+        return 0 if problem is None else 1
     for item in described:
         state = "使用中 / in use" if item["in_use"] else "已安装 / installed"
         state = state if item["installed"] else "未安装 / not installed"
@@ -145,7 +147,15 @@ def _list(folder: Path, as_json: bool) -> int:
         if item["contract_id"] is not None:
             print(f"  contract_id: {item['contract_id']}")
     print(INSIGHTFACE_PACKS_NOTICE)
-    return 0
+    return 0 if problem is None else 1
+
+
+def _in_use(folder: Path) -> tuple[tuple[ModelManifest, ...], str | None]:
+    """Return what is in use, or nothing and why that cannot be said."""
+    try:
+        return active(folder).manifests, None
+    except ModelsError as exc:
+        return (), str(exc)
 
 
 def _verify(folder: Path, as_json: bool) -> int:
@@ -167,8 +177,11 @@ def _verify(folder: Path, as_json: bool) -> int:
 
 
 def _use(folder: Path, name: str, as_json: bool) -> int:
-    before, after = active(folder).embedding.contract_id, choose(folder, name)
+    # Another choice is also the way out of one that cannot be read or is gone.
+    before = {item.contract_id for item in _in_use(folder)[0] if item.role == "embedding"}
+    after = choose(folder, name)
     contract = after.embedding.contract_id
+    changed = contract not in before
     if as_json:
         print(
             json.dumps(
@@ -176,13 +189,13 @@ def _use(folder: Path, name: str, as_json: bool) -> int:
                     "detection": after.detection.name,
                     "embedding": after.embedding.name,
                     "contract_id": contract,
-                    "contract_changed": contract != before,
+                    "contract_changed": changed,
                 }
             )
         )
         return 0
     print(f"{after.detection.name} + {after.embedding.name}: contract_id {contract}")
-    if contract != before:
+    if changed:
         print(
             "契约已变更：人脸参照须重新采集，并需要相应的校准文件。/ The contract changed: "
             "references must be enrolled again, and a calibration of this contract is needed.",

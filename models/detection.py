@@ -19,6 +19,7 @@ from models.values import Detector, Embedding, FaceDetection, Image
 _SCORE_THRESHOLD = 0.7
 _OVERLAP_THRESHOLD = 0.3
 _MOST_FACES = 50
+_NO_CONFIGURATION = np.empty(0, dtype=np.uint8)
 # Large pictures are searched at this length of the longer side: the cost of a search grows with
 # its area, and YuNet misses faces that fill a large picture, so an empty result is searched again.
 _SEARCH_SIDES = (960, 320)
@@ -33,10 +34,18 @@ class _Scrfd(Protocol):
 
 
 class YuNetDetector:
-    """Face detection. One instance may be shared: each thread gets a network of its own."""
+    """Face detection. One instance may be shared: each thread gets a network of its own.
+
+    The file is read once: a thread that comes later gets the network that was verified, whatever
+    has become of the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        try:
+            self._content = np.fromfile(path, dtype=np.uint8)
+        except OSError as exc:
+            raise ModelUnreadable(path, exc.strerror or "it cannot be read") from exc
         self._nets = threading.local()
         self._net()
 
@@ -57,8 +66,8 @@ class YuNetDetector:
         if net is None:
             try:
                 net = cv2.FaceDetectorYN.create(
-                    str(self._path), "", (320, 320), _SCORE_THRESHOLD, _OVERLAP_THRESHOLD,
-                    _MOST_FACES,
+                    "onnx", self._content, _NO_CONFIGURATION, (320, 320), _SCORE_THRESHOLD,
+                    _OVERLAP_THRESHOLD, _MOST_FACES,
                 )  # fmt: skip
             except cv2.error as exc:
                 raise ModelUnreadable(self._path, exc.err) from exc

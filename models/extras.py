@@ -74,11 +74,16 @@ def install_pack(
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > _LARGEST_FILE_BYTES:
-            raise ModelSourceUnusable(str(path), "it is larger than allowed")
-        return path.read_bytes()
+        if path.exists() and not path.is_file():
+            # A pipe or a device would never end.
+            raise ModelSourceUnusable(str(path), "it is no file")
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_FILE_BYTES + 1)
     except OSError as exc:
         raise ModelSourceUnusable(str(path), exc.strerror or "it cannot be read") from exc
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise ModelSourceUnusable(str(path), "it is larger than allowed")
+    return content
 
 
 def _checked(files: Path, manifest: ModelManifest) -> bytes:
@@ -112,15 +117,26 @@ def _unwritable(source: Path, place: Path, exc: OSError) -> ModelSourceUnusable:
 
 
 def _replace_folder(place: Path, contents: dict[str, bytes]) -> None:
-    """Put a folder with these files in place of another, which is moved aside and then removed."""
+    """Put a folder with these files in place of another, which is moved aside and then removed.
+
+    Killed between the two moves, the pack is gone until it is installed again: a pack in use then
+    stops the face method. What a killed run left beside it is removed here.
+    """
     place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}."))
+    for left in place.parent.glob(f".{place.name}.tmp-*"):
+        shutil.rmtree(left)
+    scratch = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.tmp-"))
     try:
         fresh, old = scratch / "new", scratch / "old"
         for name, content in contents.items():
             write_atomically(fresh / name, content)
         if place.exists():
             os.replace(place, old)
-        os.replace(fresh, place)
+        try:
+            os.replace(fresh, place)
+        except OSError:
+            if old.exists():
+                os.replace(old, place)
+            raise
     finally:
         shutil.rmtree(scratch)

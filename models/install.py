@@ -106,7 +106,11 @@ def _read(manifest: ModelManifest, origin: Path) -> tuple[Path, bytes]:
         path = origin / file_name
         if not path.is_file():
             raise ModelSourceUnusable(str(origin), f"it holds neither {WHEEL_NAME} nor {file_name}")
-        return path, path.read_bytes()
+        with path.open("rb") as stream:
+            content = stream.read(_LARGEST_MEMBER_BYTES + 1)
+        if len(content) > _LARGEST_MEMBER_BYTES:
+            raise ModelSourceUnusable(str(origin), f"{file_name} is larger than allowed")
+        return path, content
     if not origin.is_file():
         raise ModelSourceUnusable(str(origin), "no such file or folder")
     found = sha256_of(origin)

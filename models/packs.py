@@ -37,6 +37,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.errors import ModelSourceUnusable
 from models.manifest import (
     ALIGNMENT,
+    KNOWN,
     YUNET,
     InputContract,
     Licence,
@@ -93,6 +94,8 @@ class Pack(_Part):
 
     @model_validator(mode="after")
     def _one_of_each(self) -> Self:
+        if self.name in {"default", *(known.name for known in KNOWN)}:
+            raise ValueError("name: it means another model")
         if len({model.role for model in self.models}) != len(self.models):
             raise ValueError("models: at most one of each role")
         if len({model.file for model in self.models}) != len(self.models):
@@ -150,7 +153,7 @@ def parse_pack(content: bytes, source: str) -> Pack:
         raise ModelSourceUnusable(source, "the manifest is larger than allowed")
     try:
         return Pack.model_validate(tomllib.loads(content.decode("utf-8")))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as exc:
         raise ModelSourceUnusable(source, f"the manifest is not TOML: {exc}") from exc
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]

@@ -60,6 +60,16 @@ def broken_vector_model() -> bytes:
     return _model(nodes, 112, {"vector": [1, DIMENSIONS]}, weights)
 
 
+def vector_with_outside_weights(of: str) -> bytes:
+    """Return a model whose weights lie in the file `of` beside it (or anywhere else)."""
+    model = onnx.load_from_string(vector_model())
+    for weight in model.graph.initializer:
+        weight.data_location = TensorProto.EXTERNAL
+        weight.ClearField("raw_data")
+        weight.external_data.add(key="location", value=of)
+    return bytes(model.SerializeToString())
+
+
 def scrfd_model(side: int = DETECTION_SIDE) -> bytes:
     """Return a detector that scores the brightness of 8x8 cells and puts one box around each."""
     nodes, outputs = [helper.make_node("ReduceMean", ["picture"], ["grey"], axes=[1])], {}
