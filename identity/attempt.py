@@ -168,6 +168,7 @@ class Attempt:
         size = int(frame.pixels.shape[1]), int(frame.pixels.shape[0])
         found = dominant(self._finder.find(frame.pixels), self._policy.faces, size)
         if isinstance(found, str):
+            self._track.lose()
             self._remember(found)
         else:
             require_finite(found)

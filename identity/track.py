@@ -26,8 +26,10 @@ __all__ = ["FaceTrack", "OtherPerson", "RememberingEmbedder", "cosine", "require
 
 _NS = 1e9
 _NS_PER_MS = 1_000_000
-# A face may be lost for this long (a blink of the detector) and still be the same face.
+# A face may be lost for this long (a blink of the detector) and still be the same face; a little
+# longer when nobody looked meanwhile, because the camera or the machine was slow.
 _LOST_SECONDS = 0.6
+_UNWATCHED_SECONDS = 1.0
 # Cheap steps of liveness that are done at one look, beside at most one embedding.
 _STEPS_BESIDE_AN_EMBEDDING = 1
 _STEPS_ALONE = 3
@@ -78,6 +80,7 @@ class FaceTrack:
         self._first: Embedding | None = None
         self._face: FaceDetection | None = None
         self._face_ns = 0
+        self._is_lost = False
 
     @property
     def has_compared(self) -> bool:
@@ -99,11 +102,16 @@ class FaceTrack:
         if self._face is None:
             return True
         seconds = (now_ns - self._face_ns) / _NS
-        return seconds <= _LOST_SECONDS and same_track(self._face, face, seconds)
+        longest = _LOST_SECONDS if self._is_lost else _UNWATCHED_SECONDS
+        return seconds <= longest and same_track(self._face, face, seconds)
 
     def follow(self, face: FaceDetection, now_ns: int) -> None:
         """Remember where the face was last seen."""
-        self._face, self._face_ns = face, now_ns
+        self._face, self._face_ns, self._is_lost = face, now_ns, False
+
+    def lose(self) -> None:
+        """Remember that the last look did not find the face, or not as the one dominant face."""
+        self._is_lost = True
 
     def add(self, frame: LookedFrame, score: float | None) -> None:
         """Keep a frame; with a score it passed the quality gate and may be compared."""

@@ -16,7 +16,7 @@ from identity.policy import IdentityPolicy
 from models.values import FaceDetection
 from retention.records.clock import ManualClock
 from tests.identity import support
-from tests.identity.support import ScriptedModels, Trial, face_at, unit_vector
+from tests.identity.support import ScriptedModels, Trial, face_at, head_at, unit_vector
 
 
 def decide(trial: Trial) -> Decision:
@@ -151,6 +151,27 @@ def test_motion_lent_by_another_person_is_noticed(trial: Trial) -> None:
 def test_a_face_that_jumps_elsewhere_is_a_changed_face(trial: Trial) -> None:
     trial.models = ScriptedModels(
         lambda i: [face_at(trial.seen[-1], 0.75, shift=0 if i < 6 else 140)],
+        lambda _: unit_vector(0, 0.3),
+    )
+    assert told(decide(trial)) == ("RETRY", ("FACE_CHANGED",))
+
+
+def test_a_slow_camera_or_machine_is_no_other_person(trial: Trial, clock: ManualClock) -> None:
+    """One hole of eight tenths of a second in which nobody looked."""
+    trial.scene = lambda t: head_at(14 * np.sin(np.pi * t) + 0.01 * np.sin(9 * t))
+    attempt = trial.start()
+    for frame, landmarks in trial.rendered():
+        trial.seen.append(landmarks)
+        if attempt.observe(frame).complete:
+            break
+        if frame.ordinal == 12:
+            clock.advance(timedelta(seconds=0.8))
+    assert told(attempt.decide().decision) == ("ACCEPT", ("MATCH",))
+
+
+def test_a_face_that_was_gone_for_as_long_is_not_taken_for_the_same(trial: Trial) -> None:
+    trial.models = ScriptedModels(
+        lambda look: [] if 6 <= look < 12 else [face_at(trial.seen[-1])],
         lambda _: unit_vector(0, 0.3),
     )
     assert told(decide(trial)) == ("RETRY", ("FACE_CHANGED",))
