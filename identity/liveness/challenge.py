@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-from identity.liveness.planarity import FOLLOWABLE_TURN, Depth, is_flat
+from identity.liveness.planarity import FOLLOWABLE_TURNS, Depth, Pair, is_flat
 from identity.liveness.signals import About, Signal, failed, not_assessed, passed
 from identity.liveness.windows import nose_offsets
 from identity.looked import LookedFrame
@@ -52,11 +52,12 @@ def sides_of(seed: bytes, turns: int) -> tuple[Side, ...]:
 class Progress:
     """How far a challenge has come: turns made, whether one went wrong, and the turns' frames.
 
-    `turned` are for each turn made the indexes of the last frame at rest and of the frame in the
-    turn that is turned as far as flow can follow.
+    `turned` are for each turn made the pairs to measure its depth on, the first measurable one
+    counts: the indexes of the last frame at rest and of one that is turned as far as flow can
+    follow.
     """
 
-    turned: tuple[tuple[int, int], ...]
+    turned: tuple[tuple[Pair, ...], ...]
     wrong: bool
     back_at_rest: bool
 
@@ -118,7 +119,7 @@ class ChallengeRun:
         at = np.array([frame.offset_ns for frame in frames], dtype=np.int64)
         resting = np.flatnonzero((at <= self.asked_at_ns[0]) & np.isfinite(noses))
         resting = resting[at[resting] >= self.asked_at_ns[0] - _REST_NS]
-        turned: list[tuple[int, int]] = []
+        turned: list[tuple[Pair, ...]] = []
         if resting.size == 0:
             return Progress((), wrong=False, back_at_rest=False)
         rest = float(np.median(noses[resting]))
@@ -138,9 +139,9 @@ class ChallengeRun:
                 return Progress(tuple(turned), wrong=False, back_at_rest=False)
             before = np.flatnonzero((at <= asked) & (np.abs(away) < far / 2))
             start = int(before[-1]) if before.size else int(resting[-1])
-            course = np.arange(first_right, int(settled[0]) + 1)
-            best = np.argmin(np.abs(away[course] - FOLLOWABLE_TURN))
-            turned.append((start, int(course[best])))
+            course = np.arange(start + 1, int(settled[0]) + 1)
+            best = [int(np.nanargmin(np.abs(away[course] - turn))) for turn in FOLLOWABLE_TURNS]
+            turned.append(tuple((start, int(course[each])) for each in best))
         back = bool(abs(noses[-1] - rest) < far / 2)
         return Progress(tuple(turned), wrong=False, back_at_rest=back)
 

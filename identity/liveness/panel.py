@@ -29,7 +29,7 @@ from identity.liveness import (
     static_input,
 )
 from identity.liveness.challenge import ChallengeRun
-from identity.liveness.planarity import Depth
+from identity.liveness.planarity import Depth, Pair
 from identity.liveness.replay import SeenBefore
 from identity.liveness.signals import About, Signal, Verdict, not_assessed
 from identity.looked import LookedFrame
@@ -85,7 +85,7 @@ class Panel:
             if first is not None and _key(first, frames[index]) not in self._shifts:
                 self._shift(first, frames[index])
                 return True
-        for i, j in (*planarity.pairs(frames), *_turns(frames, challenge)):
+        for i, j in (*planarity.pairs(frames), *(turn[0] for turn in _turns(frames, challenge))):
             if _key(frames[i], frames[j]) not in self._depths:
                 self._depth(frames[i], frames[j])
                 return True
@@ -112,7 +112,7 @@ class Panel:
                 else not_assessed(about.name)
                 for about in SIGNALS
             )
-        depths = [self._depth(frames[i], frames[j]) for i, j in _turns(frames, challenge)]
+        depths = [self._first(frames, pairs) for pairs in _turns(frames, challenge)]
         asked = None if self._passive is None else self._live_probability
         return (
             camera_signal.signal(self._camera),
@@ -136,6 +136,11 @@ class Panel:
         if key not in self._depths:
             self._depths[key] = planarity.depth(before, after)
         return self._depths[key]
+
+    def _first(self, frames: Sequence[LookedFrame], pairs: Sequence[Pair]) -> Depth | None:
+        """Return what the first pair says that can be measured."""
+        found = (self._depth(frames[i], frames[j]) for i, j in pairs)
+        return next((each for each in found if each is not None), None)
 
     def _live_probability(self, frame: LookedFrame) -> float | None:
         if self._passive is not None and frame.offset_ns not in self._live:
@@ -180,8 +185,10 @@ def telling(
     """
     chosen = {0} if frames else set()
     chosen.update(static_input.furthest(frames))
-    for pair in (*planarity.pairs(frames), *_turns(frames, challenge)):
-        chosen.update(pair)
+    for turn in planarity.FOLLOWABLE_TURNS:
+        chosen.update(index for pair in planarity.pairs(frames, turn) for index in pair)
+    for pairs in _turns(frames, challenge):
+        chosen.update(index for pair in pairs for index in pair)
     return tuple(sorted(chosen))
 
 
@@ -257,7 +264,7 @@ def _was_asked(signal: Signal) -> bool:
 
 def _turns(
     frames: Sequence[LookedFrame], challenge: ChallengeRun | None
-) -> tuple[tuple[int, int], ...]:
+) -> tuple[tuple[Pair, ...], ...]:
     return () if challenge is None else challenge.progress(frames).turned
 
 

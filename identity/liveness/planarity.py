@@ -44,9 +44,10 @@ _ROUND_TRIP_PX = 0.75
 _LEAST_POINTS_SHARE = 0.35
 _PAIRS = 3
 _LEAST_NS_APART = 250_000_000
-# Beyond this turn (of the nose, in eye distances) too much of the face has gone out of sight for
-# the flow to follow; pairs that turned less are then more telling.
-FOLLOWABLE_TURN = 0.15
+# Beyond the first turn (of the nose, in eye distances) too much of the face has gone out of sight
+# for the flow to follow, so pairs nearest to it tell most. Where it is too much already, because
+# this nose moves little, the second is tried.
+FOLLOWABLE_TURNS = (0.15, 0.09)
 
 Pair = tuple[int, int]
 Points = npt.NDArray[np.float64]
@@ -77,8 +78,8 @@ class Depth:
 Measure = Callable[[LookedFrame, LookedFrame], Depth | None]
 
 
-def pairs(frames: Sequence[LookedFrame]) -> tuple[Pair, ...]:
-    """Return the pairs of frames between which the head turned most, yet flow can follow."""
+def pairs(frames: Sequence[LookedFrame], turn: float = FOLLOWABLE_TURNS[0]) -> tuple[Pair, ...]:
+    """Return the pairs of frames between which the head turned most nearly by `turn`."""
     if len(frames) < 2:
         return ()
     turned = nose_offsets(frames)
@@ -86,7 +87,7 @@ def pairs(frames: Sequence[LookedFrame]) -> tuple[Pair, ...]:
     earlier, later = np.triu_indices(len(frames), 1)
     apart = at[later] - at[earlier] >= _LEAST_NS_APART
     earlier, later = earlier[apart], later[apart]
-    off = np.abs(np.abs(turned[earlier] - turned[later]) - FOLLOWABLE_TURN)
+    off = np.abs(np.abs(turned[earlier] - turned[later]) - turn)
     best = np.lexsort((later, earlier, off))[:_PAIRS]
     return tuple((int(earlier[k]), int(later[k])) for k in best if np.isfinite(off[k]))
 
@@ -170,9 +171,8 @@ def signal(
 ) -> Signal:
     """Return the planarity signal of an attempt."""
     plane_limit, sheet_limit = float(limits.min_plane_residual), float(limits.min_sheet_residual)
-    chosen = pairs(frames)
-    known = [d for d in (measure(frames[i], frames[j]) for i, j in chosen) if d is not None]
-    if not known or len(known) * 2 <= len(chosen):
+    known = next(filter(None, (_most(frames, turn, measure) for turn in FOLLOWABLE_TURNS)), None)
+    if known is None:
         return not_assessed(ABOUT.name, plane_limit)
     middle = _middle(known)
     if not (middle.residual >= plane_limit):
@@ -188,6 +188,13 @@ def is_flat(depth: Depth, limits: LivenessLimits) -> bool:
         depth.residual >= float(limits.min_plane_residual)
         and depth.sheet_residual >= float(limits.min_sheet_residual)
     )
+
+
+def _most(frames: Sequence[LookedFrame], turn: float, measure: Measure) -> Sequence[Depth] | None:
+    """Return what the pairs of a turn say, if most of them can be measured."""
+    chosen = pairs(frames, turn)
+    known = [d for d in (measure(frames[i], frames[j]) for i, j in chosen) if d is not None]
+    return known if known and len(known) * 2 > len(chosen) else None
 
 
 def _middle(known: Sequence[Depth]) -> Depth:

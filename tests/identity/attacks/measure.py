@@ -1,7 +1,7 @@
 """Show every species to the simulated camera and write down what was seen.
 
     COUNTERSIGHT_SIMULATION=1 python -P -m tests.identity.attacks.measure --attempts 20 --into FILE
-    python -P -m tests.identity.attacks.measure --table FILE... > table.md
+    python -P -m tests.identity.attacks.measure --write DOCUMENT --table FILE...
 
 The people of the table are not those on whom limits were chosen; nor are the seeds.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 from hardware.simulated_people import Portraits, load_people
 from identity.calibration import load_calibration
 from identity.policy import load_policy
+from identity.quality import instruction, measure
 from models.manifest import PASSIVE
 from models.passive import PassiveModel, PassiveModels
 from models.runtime import LoadedModels, load_models
@@ -29,6 +30,7 @@ from tests.identity.attacks.table import Row, appended, markdown, row, rows_of
 SHARED = Path(__file__).resolve().parents[3].parent / "shared"
 LFW10 = SHARED / "faces" / "lfw10"
 _FOR_CHOOSING = 5
+_BEGIN, _END = "<!-- tables: begin -->", "<!-- tables: end -->"
 
 
 @lru_cache(maxsize=1)
@@ -65,12 +67,26 @@ def victims(*, for_table: bool) -> list[Victim]:
     folder = FolderPortraits(LFW10, models().detector)
     half = folder.people[_FOR_CHOOSING:] if for_table else folder.people[:_FOR_CHOOSING]
     made = [
-        victim(folder, person, 1 + number % 3, 5 + number % 5, half[(number + 1) % len(half)])
+        victim(folder, person, *_fit(folder, person), half[(number + 1) % len(half)])
         for number, person in enumerate(half)
     ]
     if for_table:
         made.append(victim(load_people(), "person-a", 1, 3, "person-b"))
     return made
+
+
+def _fit(people: Portraits, person: str) -> tuple[int, int]:
+    """Return the first and the last photograph of a person that the counter would take."""
+    limits, fit = load_policy().quality, []
+    for number in range(1, 11):
+        pixels = people.pixels(person, number)
+        face = models().detector.detect(pixels)[0]
+        aligned, size = models().embedder.align(pixels, face), (pixels.shape[1], pixels.shape[0])
+        if instruction(measure(aligned, face, size), limits) is None:
+            fit.append(number)
+    if len(fit) < 2:
+        raise LookupError(f"fewer than two good photographs of {person}")
+    return fit[0], fit[-1]
 
 
 def looker(*, with_passive: bool = False) -> Looker:
@@ -94,10 +110,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--for-choosing", action="store_true")
     parser.add_argument("--only", nargs="*", default=[each.name for each in SPECIES])
     parser.add_argument("--into", type=Path)
-    parser.add_argument("--table", type=Path, nargs="*")
+    parser.add_argument("--table", type=Path, nargs="*", help="results to make tables of")
+    parser.add_argument("--write", type=Path, help="the document whose tables are replaced")
     given = parser.parse_args(argv)
     if given.table:
-        print(markdown([each for path in given.table for each in rows_of(path)]))
+        made = markdown([each for path in given.table for each in rows_of(path)])
+        if given.write is None:
+            print(made)
+        else:
+            document = given.write.read_text(encoding="utf-8")
+            head, rest = document.split(_BEGIN)
+            tail = rest.split(_END)[1]
+            given.write.write_text(f"{head}{_BEGIN}\n{made}\n{_END}{tail}", encoding="utf-8")
         return 0
     people, eyes = victims(for_table=not given.for_choosing), looker()
     start = 0 if given.for_choosing else FIRST_TABLE_SEED

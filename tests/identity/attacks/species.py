@@ -30,7 +30,7 @@ from models.values import Embedding, Image
 from tests.identity.attacks.filming import RATE, Filmed
 from tests.identity.attacks.looking import REAL_CAMERA, Looker, Seen, played
 
-FIRST_TABLE_SEED = 20_000
+FIRST_TABLE_SEED = 30_000
 VIRTUAL_CAMERA = CameraIdentity("v4l2", "OBS Virtual Camera", simulated=False, virtual=True)
 
 

@@ -151,6 +151,19 @@ def test_sides_follow_from_the_seed_and_are_even() -> None:
     assert all(abs(count - 1000) < 137 for count in counted.values())
 
 
+@pytest.mark.parametrize(("turns", "share"), [(1, 1 / 2), (2, 1 / 4)])
+def test_a_film_knows_the_sides_by_chance_only(turns: int, share: float) -> None:
+    """One film, played to 100 seeds: it turns left, then right, whatever is asked."""
+    rules = limits(challenge_turns=turns)
+    frames = film((3.0, 4.0, 0.2), (6.0, 7.0, -0.2), until=8.0)
+    passed = sum(
+        verdict(frames, run_over(frames, number.to_bytes(16, "big"), rules)) is Verdict.PASS
+        for number in range(100)
+    )
+    # Five standard deviations of 100 draws at a half are 25, at a quarter 22.
+    assert abs(passed - 100 * share) < 25
+
+
 @settings(max_examples=40)
 @given(
     st.lists(st.floats(-0.35, 0.35), min_size=20, max_size=50),

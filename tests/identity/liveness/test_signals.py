@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from identity.liveness import camera, likeness, passive, planarity, replay, static_input
 from identity.liveness.signals import Verdict, at_least, at_most
 from identity.liveness.windows import HEIGHT, WIDTH, nose_offset, take
+from identity.looked import LookedFrame
 from tests.identity.liveness.liveness_support import (
     CAMERA,
     LIMITS,
@@ -201,3 +202,22 @@ def test_a_virtual_camera_fails() -> None:
     assert camera.signal(CAMERA).verdict is Verdict.PASS
     refused = camera.signal(VIRTUAL)
     assert (refused.verdict, refused.reason) == (Verdict.FAIL, "VIRTUAL_CAMERA")
+
+
+# -- planarity, where flow is lost ----------------------------------------------------------------
+
+
+def test_where_flow_is_lost_over_a_large_turn_a_smaller_one_is_measured() -> None:
+    frames = faces([(0.3 * i, offset) for i, offset in enumerate([0.0, 0.09, 0.15, 0.0, 0.09])])
+    large, small = (planarity.pairs(frames, turn) for turn in planarity.FOLLOWABLE_TURNS)
+    asked: list[tuple[int, int]] = []
+
+    def only_small(before: LookedFrame, after: LookedFrame) -> planarity.Depth | None:
+        asked.append((frames.index(before), frames.index(after)))
+        return planarity.Depth(0.03, 0.02, 0.02) if asked[-1] not in large[:2] else None
+
+    assert small != large
+    assert planarity.signal(frames, LIMITS, only_small).verdict is Verdict.PASS
+    assert set(asked) == {*large, *small}
+    nothing = planarity.signal(frames, LIMITS, lambda before, after: None)
+    assert nothing.verdict is Verdict.NOT_ASSESSED
