@@ -20,7 +20,7 @@ from edge.session.service import Caller
 from edge.terminal import consents, pharmacists
 from edge.terminal.pages import duty_notice
 from edge.terminal.parts import Parts
-from edge.verifier.duty import DutyLooked, SignInByFace
+from edge.verifier.duty_protocol import DutyLooked, SignInByFace
 from edge.verifier.protocol import (
     MAX_PICTURE_BYTES,
     Enrol,

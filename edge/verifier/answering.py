@@ -12,7 +12,8 @@ from typing import Annotated
 import structlog
 from pydantic import Field, TypeAdapter, ValidationError
 
-from edge.verifier.duty import DutyWatch, SignInByFace
+from edge.verifier.duty import DutyWatch
+from edge.verifier.duty_protocol import SignInByFace
 from edge.verifier.method import FaceMethodOff
 from edge.verifier.protocol import (
     DutyRequest,

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from typing import Annotated, Literal, Protocol
+from typing import Protocol
 
 import structlog
-from pydantic import Field
 
 from edge.config import EdgeConfig
 from edge.duty import apply, lapse, pharmacist_ref, standing_of
+from edge.verifier.duty_protocol import DutyLooked, SignInByFace
 from edge.verifier.method import FaceMethodOff
 from edge.verifier.protocol import DutyRequest
 from identity import presence
 from identity.decision import Decision, Outcome
 from identity.presence import Looked, Restarted, Uniform
 from retention.keyfiles import KeyRefused
-from retention.records.fields import Code, Frozen
+from retention.records.fields import Frozen
 from retention.store import duty, people
 from retention.store.database import NodeStore
 from retention.store.duty import DutyRow
@@ -38,25 +38,6 @@ NOT_THEM = frozenset({"NO_FACE", "MISMATCH", "INCONCLUSIVE", "MULTIPLE_FACES", "
 NOT_ALIVE = frozenset(
     {"PLANAR_MOTION", "REPLAYED_FRAMES", "PASSIVE_SPOOF", "CHALLENGE_FAILED", "VIRTUAL_CAMERA"}
 )
-
-
-class SignInByFace(DutyRequest):
-    """Look at the pharmacist now, one to one; when it is them, they are on duty and present at this
-    counter. Asked again by whoever is on duty, it confirms that they are there."""
-
-    do: Literal["duty_sign_in"] = "duty_sign_in"
-    pharmacist: Code
-
-
-REQUESTS: tuple[type[DutyRequest], ...] = (SignInByFace,)
-
-
-class DutyLooked(Frozen):
-    """What came of it. `reasons` are reason codes; there is never a score."""
-
-    answer: Literal["duty"] = "duty"
-    accepted: bool
-    reasons: Annotated[tuple[Code, ...], Field(min_length=1, max_length=4)]
 
 
 class Looker(Protocol):

@@ -15,7 +15,7 @@ from edge.simulators.demo_stack import DemoStack
 from edge.simulators.pharmacy import PharmacyClient
 from edge.terminal import pairing, pharmacists
 from edge.terminal.app import create_app
-from edge.verifier.duty import DutyLooked
+from edge.verifier.duty_protocol import DutyLooked
 from hardware.simulated_actors import Genuine
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import ManualClock

@@ -15,7 +15,7 @@ from edge.duty import PURPOSE, pharmacist_ref
 from edge.session.service import Caller
 from edge.simulators.pharmacy import PharmacyClient, ProblemResponse
 from edge.terminal import duty_actions
-from edge.verifier.duty import DutyLooked
+from edge.verifier.duty_protocol import DutyLooked
 from edge.verifier.protocol import EnrolmentRefused, Request
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import ManualClock

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -193,6 +195,18 @@ def verifier_that(
 @pytest.fixture
 def client(tmp_path: Path, zmq_context: zmq.Context[zmq.Socket[bytes]]) -> VerifierClient:
     return VerifierClient(f"ipc://{tmp_path}/v", timeout_seconds=0.3, context=zmq_context)
+
+
+def test_the_terminal_loads_no_vision() -> None:
+    """Nothing in it looks at a picture, so no node pays for the models' packages twice."""
+    code = (
+        "import sys, edge.terminal.process; "
+        "print([m for m in ('numpy', 'cv2', 'onnxruntime', 'insightface') if m in sys.modules])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=60
+    )
+    assert ran.stdout.strip() == "[]", ran.stderr
 
 
 REQUEST = VerifyFace(

@@ -8,7 +8,7 @@ import pytest
 
 from edge.config import EdgeConfig
 from edge.duty import PURPOSE, pharmacist_ref
-from edge.verifier.duty import DutyLooked, SignInByFace
+from edge.verifier.duty_protocol import DutyLooked, SignInByFace
 from identity.policy import load_policy
 from retention.records.clock import ManualClock
 from retention.records.envelope import parse_record

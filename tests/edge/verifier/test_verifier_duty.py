@@ -13,7 +13,8 @@ import pytest
 
 from edge.config import EdgeConfig
 from edge.duty import PURPOSE, lapse, pharmacist_ref
-from edge.verifier.duty import DutyLooked, DutyWatch, SignInByFace, camera_of, said_by
+from edge.verifier.duty import DutyWatch, camera_of, said_by
+from edge.verifier.duty_protocol import DutyLooked, SignInByFace
 from edge.verifier.method import FaceMethodOff
 from identity.decision import Decision, FaceEvidence, Outcome
 from identity.liveness.signals import Signal, Verdict

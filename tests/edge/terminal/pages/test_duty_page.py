@@ -10,7 +10,7 @@ import pytest
 
 from edge.duty import PURPOSE, pharmacist_ref
 from edge.terminal.pages import duty_notice
-from edge.verifier.duty import DutyLooked
+from edge.verifier.duty_protocol import DutyLooked
 from edge.verifier.protocol import EnrolmentRefused, Request
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import ManualClock
