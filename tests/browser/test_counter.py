@@ -138,7 +138,7 @@ def test_every_page_of_the_counter_is_readable(tabs: Tabs, node: DemoStack, lang
                 "?step=basket"):  # fmt: skip
         page.goto(at + way)
         _readable(page)
-    for path in ("/counter/pair", "/counter/leave"):
+    for path in ("/counter/pair", "/counter/leave", "/counter/consents"):
         page.goto(node.terminal_url + path)
         _readable(page)
     tabs.watch.allow(404)
