@@ -42,6 +42,8 @@ _SINGLE_PICTURES = b"countersight-calibration-1"
 _FOLDER = Path(__file__).with_name("calibrations")
 
 StepCount = Annotated[int, Field(ge=0, le=2**53 - 1)]
+# Cosines lie in -1..1, so other steps mean nothing.
+Step = Annotated[int, Field(ge=-STEPS_PER_UNIT, le=STEPS_PER_UNIT)]
 
 
 class _Part(BaseModel):
@@ -55,10 +57,10 @@ class Tail(_Part):
     at any step with at least 30 comparisons.
     """
 
-    from_step: int
+    from_step: Step
     exceedances: Annotated[int, Field(ge=RULE_OF_30)]
     shape: Annotated[Decimal, Field(ge=-1, le=1)]
-    scale: Annotated[Decimal, Field(gt=0, le=1)]
+    scale: Annotated[Decimal, Field(ge=Decimal("0.000001"), le=1)]
     largest_gap: Annotated[Decimal, Field(ge=0)]
 
     def share_above(self, step: int) -> float:
@@ -85,8 +87,8 @@ class Calibration(_Part):
     made_with: Annotated[str, Field(max_length=400)]
     pictures: StepCount
     subjects: StepCount
-    comparisons: Annotated[int, Field(ge=1)]
-    first_step: int
+    comparisons: Annotated[int, Field(ge=1, le=2**53 - 1)]
+    first_step: Step
     at_or_above: Annotated[tuple[StepCount, ...], Field(min_length=1, max_length=2001)]
     upper_95: Annotated[tuple[StepCount, ...], Field(min_length=1, max_length=2001)]
     tail: Tail
@@ -101,6 +103,8 @@ class Calibration(_Part):
         pairs = zip(self.at_or_above, self.upper_95, strict=True)
         if any(count > self.comparisons or bound < count for count, bound in pairs):
             raise ValueError("a bound is below its count, or a count above all comparisons")
+        if self.subjects > self.pictures or self.comparisons > math.comb(self.pictures, 2):
+            raise ValueError("so few pictures do not make so many comparisons or people")
         return self
 
     @model_validator(mode="after")

@@ -98,6 +98,8 @@ def test_a_calibration_of_format_1_is_refused_with_one_line(committed: Calibrati
         {"largest_gap": "0"},
         {"from_step": 100},
         {"from_step": 5000},
+        {"scale": "1e-400"},
+        {"shape": "NaN"},
     ],
 )
 def test_a_tail_that_contradicts_the_counts_is_refused(
@@ -164,6 +166,13 @@ def test_a_calibration_of_another_contract_is_refused(committed: Calibration) ->
         {"surprise": 1},
         {"tail": None},
         {"frames": 0},
+        # Far more comparisons than the pictures allow would make every rate look small.
+        {"comparisons": 10**15},
+        {"comparisons": 10**400},
+        {"pictures": 3800},
+        {"subjects": 3812},
+        {"first_step": -5000},
+        {"first_step": 10**400},
     ],
 )
 def test_a_damaged_calibration_is_refused(
