@@ -16,7 +16,7 @@ nobody renewed counts for nothing even where no machine runs any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -162,12 +162,6 @@ def unasked(policy: IdentityPolicy) -> IdentityPolicy:
     their work would make it wrongly. A policy that requires a turn then accepts nobody."""
     liveness = policy.liveness.model_copy(update={"challenge": "never"})
     return policy.model_copy(update={"liveness": liveness})
-
-
-def is_mere_stillness(suspected: Collection[str]) -> bool:
-    """Tell whether nothing but a want of motion speaks against a look that nobody knew of: who
-    reads a prescription sits still. It is no acceptance, and no suspicion."""
-    return set(suspected) <= {"motion"}
 
 
 def is_forgotten(standing: Standing, now_ns: int) -> bool:

@@ -28,8 +28,7 @@ from edge.verifier.protocol import (
 )
 from edge.verifier.recording import Recorder
 from identity.decision import Decision
-from identity.liveness.panel import suspected
-from identity.presence import is_mere_stillness, unasked
+from identity.presence import unasked
 from retention.records.signing import Signer
 from retention.store.database import NodeStore
 
@@ -94,7 +93,7 @@ class CameraService:
 
         None when it came to no end: the node stops, or, with `gives_way`, somebody at the counter
         waits for this camera. A look that gives way is one that nobody knows of: no turn is asked
-        for, and sitting still is no suspicion. Raises FaceMethodOff, StoreUnavailable, KeyRefused.
+        for. Raises FaceMethodOff, StoreUnavailable, KeyRefused.
         """
         policy = self._policies.in_force()
         if gives_way:
@@ -103,9 +102,7 @@ class CameraService:
         looked = self._looker.look(policy, person_ref, "unknown", give_up=give_up)
         if not looked.complete:
             return None
-        told = suspected(looked.decision.evidence.liveness, policy.liveness)
-        if not (gives_way and is_mere_stillness(told)):
-            self._recorder.record_look(looked.decision, person_ref, policy, counter)
+        self._recorder.record_look(looked.decision, person_ref, policy, counter)
         return looked.decision
 
     def enrol(self, request: Enrol, picture: bytes) -> Enrolled | EnrolmentRefused:

@@ -223,15 +223,17 @@ def is_grey(signals: Sequence[Signal], limits: LivenessLimits) -> bool:
 
 
 def suspected(signals: Sequence[Signal], limits: LivenessLimits) -> tuple[str, ...]:
-    """Return the names of the signals that make this a suspected attack.
+    """Return the names of the signals that make this a suspected attack; () when there is none.
 
-    A passive model that only doubts is none of them: it doubts living people too.
+    A passive model that only doubts is none: it doubts living people too. Nor is stillness alone,
+    which is refused but accuses nobody: an old customer keeps still, and who reads does.
     """
-    return tuple(
+    against = tuple(
         each.name
         for each in signals
         if each.verdict is Verdict.FAIL and _forbids(each, limits, turned=True)
     )
+    return () if against == (static_input.ABOUT.name,) else against
 
 
 def not_working(

@@ -205,6 +205,17 @@ def test_a_living_face_is_no_suspicion(bench: Bench) -> None:
     assert suspicions(bench) == []
 
 
+def test_who_keeps_still_is_not_accepted_and_never_accused(bench: Bench) -> None:
+    bench.enrolled()
+    bench.frames.scene = support.still
+    bench.suspect(2)
+    found = receipt(bench)
+    assert found.outcome == "REFER"
+    assert {one.signal for one in found.liveness if one.verdict == "fail"} == {"motion"}
+    assert len(suspicions(bench)) == 2
+    assert not is_locked(bench)
+
+
 def test_the_same_pictures_played_again_are_known(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

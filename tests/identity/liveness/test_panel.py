@@ -266,6 +266,17 @@ def test_only_what_speaks_against_a_person_makes_an_attack_suspected() -> None:
     assert suspected(signals(challenge=ASKED, planarity=not_assessed("planarity")), LIMITS) == ()
 
 
+def test_who_merely_keeps_still_is_refused_but_no_suspect() -> None:
+    still = failed("motion", "STATIC_INPUT", 0.0, 0.01)
+    unmoved = signals(motion=still, planarity=not_assessed("planarity"))
+    assert refusals(unmoved, LIMITS) == ("STATIC_INPUT",)
+    assert suspected(unmoved, LIMITS) == ()
+    asked = signals(motion=still, planarity=not_assessed("planarity"), challenge=ASKED)
+    assert suspected(asked, LIMITS) == ()
+    replayed = failed("replay", "REPLAYED_FRAMES", 2.0, 0.0)
+    assert suspected(signals(motion=still, replay=replayed), LIMITS) == ("replay", "motion")
+
+
 def test_what_cannot_work_here_is_named() -> None:
     assert not_working(LIMITS, CAMERA, passive=False) == ()
     assert not_working(LIMITS, VIRTUAL, passive=False) == ("camera",)
