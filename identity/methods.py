@@ -23,46 +23,16 @@ class Method(StrEnum):
     FINGERPRINT = "fingerprint"
 
 
-@dataclass(frozen=True, slots=True)
-class MethodTerms:
-    """What a method is called, who or what vouches for its result, and the device it needs."""
-
-    method: Method
-    zh: str
-    en: str
-    vouched_by: str
-    device: DeviceKind | None = None
-    accepted: str = "MATCH"
-
-
-METHODS: tuple[MethodTerms, ...] = (
-    MethodTerms(Method.FACE, "人脸核验", "Face", "this node's models and policy"),
-    MethodTerms(
-        Method.DOCUMENT_ATTESTED,
-        "药师核对证件",
-        "Document compared by a pharmacist",
-        "a pharmacist with a credential of their own",
-        accepted="DOCUMENT_ATTESTED",
-    ),
-    MethodTerms(
-        Method.CERTIFIED_TERMINAL,
-        "医保业务综合服务终端",
-        "Certified terminal",
-        "the terminal's own signed result",
-        device="certified_terminal",
-        accepted="TERMINAL_CONFIRMED",
-    ),
-    MethodTerms(
-        Method.FINGERPRINT,
-        "指纹核验",
-        "Fingerprint",
-        "the reader's own signed result",
-        device="fingerprint",
-        accepted="FINGERPRINT_MATCHED",
-    ),
-)
-BY_METHOD: dict[Method, MethodTerms] = {terms.method: terms for terms in METHODS}
 DeviceMethod = Literal[Method.CERTIFIED_TERMINAL, Method.FINGERPRINT]
+DEVICE_OF: dict[DeviceMethod, DeviceKind] = {
+    Method.CERTIFIED_TERMINAL: "certified_terminal",
+    Method.FINGERPRINT: "fingerprint",
+}
+"""The device that a method needs."""
+_CONFIRMED: dict[DeviceMethod, str] = {
+    Method.CERTIFIED_TERMINAL: "TERMINAL_CONFIRMED",
+    Method.FINGERPRINT: "FINGERPRINT_MATCHED",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +52,20 @@ def by_pharmacist(pharmacist: str, document_type: str) -> Vouched:
     return Vouched(
         Method.DOCUMENT_ATTESTED,
         "ACCEPT",
-        BY_METHOD[Method.DOCUMENT_ATTESTED].accepted,
+        "DOCUMENT_ATTESTED",
         attested_by=pharmacist,
         document_type=document_type,
     )
 
 
-def by_device(method: DeviceMethod, answer: DeviceAnswer, *, is_subject: bool) -> Vouched:
-    """Weigh a device's answer. `is_subject`: whom it confirmed is whom the claim is about."""
-    if answer.outcome != "confirmed":
+def by_device(method: DeviceMethod, answer: DeviceAnswer, *, is_subject: bool | None) -> Vouched:
+    """Weigh a device's answer. `is_subject`: whom it confirmed is whom the claim is about; None
+    when it read another kind of document, so that nobody can tell and nobody is called another."""
+    if answer.outcome != "confirmed" or is_subject is None:
         return Vouched(method, "REFER", "DEVICE_REFUSED", device=answer.device)
     if not is_subject:
         return Vouched(method, "REFER", "MISMATCH", device=answer.device)
-    return Vouched(method, "ACCEPT", BY_METHOD[method].accepted, device=answer.device)
+    return Vouched(method, "ACCEPT", _CONFIRMED[method], device=answer.device)
 
 
 def without_answer(method: DeviceMethod) -> Vouched:

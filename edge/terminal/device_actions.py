@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from edge.session.commands import changeable, needs_guardian
 from edge.session.service import Caller
 from edge.session.state import SessionState
 from edge.terminal import actions, consents
@@ -23,7 +24,7 @@ from hardware.devices import (
     issued,
     portrait_of,
 )
-from identity.methods import BY_METHOD, DeviceMethod, by_device, without_answer
+from identity.methods import DEVICE_OF, DeviceMethod, by_device, without_answer
 from retention.terms.problems import Problem, Refusal
 
 if TYPE_CHECKING:
@@ -47,17 +48,18 @@ def verify(parts: Parts, caller: Caller, session: str, method: DeviceMethod) -> 
     """Have a device confirm the person at the counter. Raises Refusal: of the session,
     METHOD_NOT_CONFIGURED, BUSY, and DEVICE_UNAVAILABLE (503) once that is recorded."""
     state = actions.look_up(parts, caller, session)
-    kind = BY_METHOD[method].device
-    if kind is None:
-        raise ValueError(f"{method} needs no device")
-    with parts.devices.asked(kind) as device:
+    # Nobody is asked for a finger in vain: a closed session, a child.
+    if (refused := changeable(state) or needs_guardian(state)) and refused.problem is not None:
+        raise Refusal(refused.problem)
+    with parts.devices.asked(DEVICE_OF[method]) as device:
         answer = _answer(device)
     if answer is None:
         parts.service.vouch(caller, session, without_answer(method))
         raise Refusal(Problem(503, "DEVICE_UNAVAILABLE"))
     # Who is claimed may have changed while the device was asked: what stands then is what counts.
     subject_ref = state.subject[0]
-    said = by_device(method, answer, is_subject=_ref_of(parts, answer) == subject_ref)
+    same = _ref_of(parts, answer) == subject_ref if answer.cert_type == _document(state) else None
+    said = by_device(method, answer, is_subject=same)
     return actions.decided(parts, parts.service.vouch(caller, session, said, of=subject_ref))
 
 
@@ -110,6 +112,12 @@ def _answer(device: Device) -> DeviceAnswer | None:
     except DeviceUnavailable as exc:
         log.error("device_unavailable", kind=exc.kind, reason=exc.reason)
         return None
+
+
+def _document(state: SessionState) -> str:
+    """Return the kind of document that the subject is claimed by."""
+    claim, proxy = state.opened.claim, state.proxy
+    return claim.mdtrt_cert_type if proxy is None else proxy.purchaser_cert_type
 
 
 def _ref_of(parts: Parts, answer: DeviceAnswer) -> str | None:

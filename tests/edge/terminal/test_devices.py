@@ -132,6 +132,17 @@ def test_a_child_is_not_confirmed_in_person(
     with pytest.raises(ProblemResponse) as caught:
         ask(counter, session, "fingerprint")
     assert caught.value.status == 409
+    assert service.devices.asked == []  # nor asked for a finger in vain
+
+
+def test_another_kind_of_document_says_nothing_of_who_it_is(
+    counter: PharmacyClient, service: DeviceService
+) -> None:
+    session = counter.open()["session"]
+    person = Somebody(cert_type="03", number=PATIENT.number)
+    service.devices.control(Control(kind="certified_terminal", person=person))
+    decision = ask(counter, session, "certified-terminal")
+    assert (decision["outcome"], decision["reasons"][0]["code"]) == ("REFER", "DEVICE_REFUSED")
 
 
 def test_whoever_was_claimed_when_the_device_was_asked_is_whom_it_counts_for(
