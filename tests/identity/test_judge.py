@@ -159,6 +159,24 @@ def test_frames_that_would_not_pass_the_gate_are_not_compared() -> None:
     assert found.evidence.comparison_score is None
 
 
+def test_an_attempt_shorter_than_the_policy_wants_is_not_accepted() -> None:
+    longer = TRIAL.policy.attempt.model_copy(update={"minimum_seconds": Decimal("3")})
+    found = again(TRIAL, ACCEPTED.evidence, TRIAL.policy.model_copy(update={"attempt": longer}))
+    assert (found.outcome.value, found.reasons) == ("REFER", ("DEADLINE",))
+
+
+def test_a_frame_of_another_person_among_those_liveness_tells_by_is_a_changed_face() -> None:
+    frames, used = ACCEPTED.evidence.frames, ACCEPTED.evidence.used
+    told_by = [n for n, frame in enumerate(frames) if frame.window is not None and n not in used]
+    crop = frames[told_by[0]].aligned
+    assert crop is not None
+    trial = replace(TRIAL, models=replace(TRIAL.models, known=dict(TRIAL.models.known)))  # type: ignore[arg-type, union-attr, type-var]
+    assert trial.models is not None
+    trial.models.known[crop.tobytes()] = unit_vector(9)
+    found = again(trial, ACCEPTED.evidence)
+    assert (found.outcome.value, found.reasons) == ("RETRY", ("FACE_CHANGED",))
+
+
 def test_frames_that_are_neighbours_are_not_enough() -> None:
     frames = tuple(
         replace(frame, offset_ns=frame.offset_ns // 2) for frame in ACCEPTED.evidence.frames
