@@ -1,7 +1,8 @@
 """What to compare: LFW's pairs.txt, or a CSV file with the columns left, right and mated.
 
-A line that cannot be understood and a picture that is not there are refused with file and line,
-before anything is computed. Whose picture it is follows from the folder it lies in, unless a
+A line that cannot be understood, a picture that is not there or compared with itself, and a pair
+that occurs twice (each would flatter the rates) are refused with file and line, before anything is
+computed. Whose picture it is follows from the folder it lies in, unless a
 non-mated pair within one folder shows that folders are no people; then pictures that are joined by
 mated pairs are one person. Intervals need to know who occurs how often.
 """
@@ -20,6 +21,7 @@ from identity.errors import ProtocolRefused
 from identity.statistics import Ints
 
 _HEADER = re.compile(r"^([0-9]{1,3}\s+)?[0-9]{1,6}$")
+_ORDINAL = re.compile(r"^[0-9]{1,6}$")
 _ENDINGS = (".jpg", ".png", ".jpeg")
 _COLUMNS = ("left", "right", "mated")
 _TRUTH = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -75,7 +77,20 @@ def read_protocol(path: Path, images: Path) -> Protocol:
         if all(pair.mated is not mated for pair in pairs):
             kind = "mated" if mated else "non-mated"
             raise ProtocolRefused(source, len(lines) or 1, f"there is no {kind} pair in the file")
+    _refuse_repeated(pairs, source)
     return Protocol(source, "lfw" if is_lfw else "csv", pairs, folds, people_of(pairs))
+
+
+def _refuse_repeated(pairs: Sequence[Pair], source: str) -> None:
+    lines: dict[frozenset[str], int] = {}
+    for pair in pairs:
+        both = frozenset((pair.left, pair.right))
+        if len(both) == 1:
+            problem = f"{pair.left} is compared with itself"
+            raise ProtocolRefused(source, pair.line, problem)
+        first = lines.setdefault(both, pair.line)
+        if first != pair.line:
+            raise ProtocolRefused(source, pair.line, f"the same pair as in line {first}")
 
 
 def _lfw(lines: Sequence[str], source: str, images: Path) -> tuple[tuple[Pair, ...], Ints | None]:
@@ -104,10 +119,10 @@ def _lfw_pair(line: str, source: str, number: int, images: Path) -> Pair:
         raise ProtocolRefused(source, number, problem)
     names = []
     for name, ordinal in ((cells[0], cells[1]), (cells[2], cells[3])):
-        if not ordinal.strip().isdecimal():
+        if not _ORDINAL.match(ordinal.strip()):
             raise ProtocolRefused(source, number, f"{ordinal!r} is no number of a picture")
         stem = f"{name.strip()}/{name.strip()}_{int(ordinal):04d}"
-        found = next((stem + end for end in _ENDINGS if (images / (stem + end)).is_file()), None)
+        found = next((stem + end for end in _ENDINGS if _is_file(images / (stem + end))), None)
         names.append(_inside(found or stem + _ENDINGS[0], source, number, images))
     return Pair(names[0], names[1], mated, number)
 
@@ -119,6 +134,8 @@ def _csv(lines: Sequence[str], source: str, images: Path) -> Iterator[Pair]:
         if not set(_COLUMNS) <= set(header):
             problem = "neither LFW's first line nor the columns left,right,mated"
             raise ProtocolRefused(source, 1, problem)
+        if len(set(header)) != len(header):
+            raise ProtocolRefused(source, 1, "a column occurs twice")
         places = [header.index(column) for column in _COLUMNS]
         for row in rows:
             if row:
@@ -144,9 +161,17 @@ def _inside(name: str, source: str, number: int, images: Path) -> str:
     place = PurePosixPath(name)
     if not name or "\0" in name or place.is_absolute() or ".." in place.parts:
         raise ProtocolRefused(source, number, f"{name!r} is no path below --images")
-    if not (images / name).is_file():
+    if not _is_file(images / name):
         raise ProtocolRefused(source, number, f"there is no picture {name} in --images")
     return str(place)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        # A name that no file can have, such as one of thousands of letters.
+        return False
 
 
 def people_of(pairs: Sequence[Pair]) -> dict[str, int]:

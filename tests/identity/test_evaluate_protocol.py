@@ -27,6 +27,7 @@ def written(tmp_path: Path, text: str) -> Path:
     return path
 
 
+CSV, PAIR = "left,right,mated\n", "Ann/Ann_0001.jpg,Ann/Ann_0002.jpg"
 FOLDS = "2\t1\nAnn\t1\t2\nAnn\t1\tBob\t2\nCid\t1\t2\nBob\t1\tCid\t2\n"
 
 
@@ -73,6 +74,12 @@ def test_columns_of_a_csv_may_come_in_any_order(tmp_path: Path, images: Path) ->
         ("left,right,mated\nAnn/Ann_0001.jpg,Ann/Ann_0002.jpg,maybe\n", 2, "mated is 'maybe'"),
         ("left,right,mated\nAnn/Ann_0001.jpg,Ann/Ann_0002.jpg,1\n", 2, "no non-mated pair"),
         ("left,right,mated\n", 1, "no mated pair"),
+        (FOLDS.replace("Cid\t1\t2", "Cid\t1\t" + "9" * 5000), 4, "is no number"),
+        (FOLDS.replace("Cid\t1\t2", "C" * 5000 + "\t1\t2"), 4, "there is no picture CCC"),
+        (FOLDS.replace("Cid\t1\t2", "Cid\t1\t1"), 4, "compared with itself"),
+        (FOLDS.replace("Cid\t1\t2", "Ann\t2\t1"), 4, "the same pair as in line 2"),
+        (f"{CSV}{PAIR},1\n{PAIR},0\n", 3, "the same pair as in line 2"),
+        ("left,right,mated,left\n", 1, "a column occurs twice"),
         ('left,right,mated\n"Ann/Ann_0001.jpg,Ann,1\n', 2, "unexpected end of data"),
     ],
 )
