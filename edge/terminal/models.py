@@ -101,7 +101,7 @@ class ReferenceRequest(BaseModel):
 
 
 class CameraReferenceRequest(BaseModel):
-    """A reference of the session's subject, who stands at the counter's camera now."""
+    """A reference of the session's subject, by the counter's camera or their card's portrait."""
 
     model_config = _like({"consent": UUID})
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from edge.session.service import Caller
 from edge.terminal import actions, device_actions
+from edge.terminal.models import CameraReferenceRequest
 from edge.terminal.parts import Parts, calling
 from edge.terminal.problems import STEP, responses
 from edge.terminal.views import DecisionAnswer, ReferenceAnswer
@@ -24,10 +25,6 @@ class CardAnswer(Frozen):
     cert_type: str
     number: Annotated[str, Field(repr=False)]
     name: Annotated[str | None, Field(repr=False)]
-
-
-class CardReferenceRequest(Frozen):
-    consent: Id
 
 
 def devices_router(parts: Parts) -> APIRouter:
@@ -72,7 +69,7 @@ def devices_router(parts: Parts) -> APIRouter:
         ),
     )  # fmt: skip
     def card_reference(
-        session: Id, body: CardReferenceRequest, caller: Annotated[Caller, Depends(calling)]
+        session: Id, body: CameraReferenceRequest, caller: Annotated[Caller, Depends(calling)]
     ) -> ReferenceAnswer:
         answer = device_actions.enrol_card(parts, caller, session, body.consent)
         return ReferenceAnswer(reference=answer.reference, expires_at=answer.expires_at)

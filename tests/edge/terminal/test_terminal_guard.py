@@ -342,6 +342,7 @@ def codes_in_the_code() -> set[str]:
         if path.name != "problems.py"
     )
     decided = {"DOCUMENT_ATTESTED", "MATCH"}  # words of decisions, not refusals
+    decided |= {"DEADLINE"}  # the verifier's word, answered as VERIFIER_UNAVAILABLE
     pages = {"FORBIDDEN"}  # what only the guard of the pages answers
     return {code for code in BY_CODE if f'"{code}"' in text} - decided - pages
 
