@@ -106,7 +106,7 @@ class Attempt:
             camera=camera,
             passive=models.passive,
             seen_before=self._replayed.__contains__,
-            reference_embedding=None if self._reference is None else self._reference.embedding,
+            reference_embedding=None if self._reference is None else self._reference.of_a_picture,
         )
         self._complete = self._fault = self._changed = self._clock_back = self._settling = False
         self._notes: Counter[str] = Counter()

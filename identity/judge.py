@@ -225,7 +225,7 @@ class _Case:
             camera=self.evidence.camera,
             passive=self.passive,
             seen_before=frozenset(self.evidence.replayed).__contains__,
-            reference_embedding=None if compared is None else compared.embedding,
+            reference_embedding=None if compared is None else compared.of_a_picture,
         )
 
     # -- what the decision says ----------------------------------------------------------------

@@ -32,6 +32,8 @@ from retention.records.ids import ConsentId, ReferenceId
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
 _TERMS_VERSION = 2
+COUNTER_CAMERA = "counter_camera"
+"""The source of a reference that was made of a living person at the counter."""
 _TEMPLATE_EYES_PX = 35.24
 """How far apart the eyes are in the picture that is embedded (ArcFace template, 112 px)."""
 
@@ -82,6 +84,13 @@ class Reference:
 
     terms: ReferenceTerms
     embedding: Embedding
+
+    @property
+    def of_a_picture(self) -> Embedding | None:
+        """Return the embedding when it is of a picture that somebody may hold a copy of; None when
+        it was made at the counter's camera: no picture was kept, and frames of that camera embed
+        so alike that a living person would be taken for a copy."""
+        return None if self.terms.source == COUNTER_CAMERA else self.embedding
 
     def standing(self, now: datetime, limits: ReferenceLimits) -> Standing:
         """Return `stale` for a poor picture, and for one known to be older than the limit.

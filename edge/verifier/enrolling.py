@@ -22,7 +22,7 @@ from identity.images import decode_image
 from identity.policy import IdentityPolicy
 from identity.quality import measure, score
 from identity.references import EnrolmentRefused as NotUsable
-from identity.references import Reference, ReferenceTerms, enrol, quality_of
+from identity.references import COUNTER_CAMERA, Reference, ReferenceTerms, enrol, quality_of
 from models.errors import InferenceFailed
 from retention.records.clock import from_text, to_text
 from retention.records.ids import ConsentId, ReferenceId
@@ -30,7 +30,6 @@ from retention.store import face_locks, people
 from retention.store.database import NodeStore
 
 log = structlog.get_logger()
-COUNTER_CAMERA = "counter_camera"
 
 
 class Enroller:
@@ -61,6 +60,8 @@ class Enroller:
         self, request: Enrol, picture: bytes, policy: IdentityPolicy
     ) -> Enrolled | EnrolmentRefused:
         """Make and keep a sealed reference of a picture file. Raises StoreUnavailable."""
+        if request.source == COUNTER_CAMERA:  # such a reference is never held against copies
+            return EnrolmentRefused(code="INVALID_REQUEST", detail="a picture is no living person")
         models, portrait_at = self._method.models, request.portrait_at
         try:
             made = enrol(

@@ -274,6 +274,13 @@ def test_a_file_that_is_no_picture_is_refused(facing: Bench, content: bytes) -> 
     assert refused(facing.ask(enrol(), content)) == "IMAGE_REFUSED"
 
 
+def test_no_picture_passes_for_a_living_person_at_the_camera(facing: Bench) -> None:
+    facing.consent()
+    asked = enrol(source="counter_camera")
+    assert refused(facing.ask(asked, picture())) == "INVALID_REQUEST"
+    assert facing.records("reference.enrolled") == []
+
+
 def test_a_picture_without_one_usable_face_says_why(facing: Bench) -> None:
     facing.consent()
     two = [face_at(support.turning_head(0)[1]), face_at(support.turning_head(0)[1], shift=9)]
