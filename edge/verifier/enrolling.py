@@ -21,8 +21,8 @@ from identity.evidence import AttemptEvidence
 from identity.images import decode_image
 from identity.policy import IdentityPolicy
 from identity.quality import measure, score
-from identity.references import EnrolmentRefused as NotUsable
 from identity.references import COUNTER_CAMERA, Reference, ReferenceTerms, enrol, quality_of
+from identity.references import EnrolmentRefused as NotUsable
 from models.errors import InferenceFailed
 from retention.records.clock import from_text, to_text
 from retention.records.ids import ConsentId, ReferenceId
