@@ -20,7 +20,7 @@ from identity.references import reseal
 from retention import probe_files
 from retention.keysources import ReferenceKeys, SecretKey
 from retention.probe_files import ProbeUnreadable
-from retention.store import people, probes
+from retention.store import people, probes, rekeying
 from retention.store.database import NodeStore
 
 ROWS_AT_ONCE = 50
@@ -72,13 +72,13 @@ def _references(
     after = ""
     while True:
         with store.write() as connection:
-            rows = people.not_under(connection, target.key_id, after, ROWS_AT_ONCE)
+            rows = rekeying.not_under(connection, target.key_id, after, ROWS_AT_ONCE)
             moved: Counter[str] = Counter()
             for row in rows:
                 moved[row.key_id] += _reference(connection, keys, row, target, done)
             for key_id, count in sorted(moved.items()):
                 if count:
-                    people.record_rekeyed(store, connection, key_id, target.key_id, count)
+                    rekeying.record_rekeyed(store, connection, key_id, target.key_id, count)
         if not rows:
             return
         done.references += moved.total()
@@ -103,7 +103,7 @@ def _reference(
         done.damaged += 1
         return 0
     fresh = replace(row, key_id=again.key_id, nonce=again.nonce, sealed=again.ciphertext)
-    people.reseal(connection, fresh)
+    rekeying.reseal(connection, fresh)
     return 1
 
 
@@ -150,7 +150,7 @@ def _probe(
 def _let_go(store: NodeStore, keys: ReferenceKeys, key_id: str, done: Rotated) -> None:
     """Destroy an old key if no row needs it; nothing can come under it meanwhile."""
     with store.write() as connection:
-        if people.count_under(connection, key_id) or probes.count_under(connection, key_id):
+        if rekeying.count_under(connection, key_id) or probes.count_under(connection, key_id):
             done.kept.append(key_id)
         elif keys.remove(key_id):
             done.removed.append(key_id)

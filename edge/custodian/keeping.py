@@ -19,14 +19,14 @@ from retention.keysources import REFERENCE
 from retention.probe_files import ProbeSweep
 from retention.record_disposal import RecordDisposal
 from retention.records.clock import ClockState, to_micros
-from retention.store import trusted
+from retention.store import people, trusted
 from retention.store.alarms import Alarm, clear_alarm, is_open, raise_alarm
 from retention.store.database import NodeStore
 from retention.store.subjects import count_subjects
 
 SEGMENTS_AT_ONCE, RECORDS_AT_ONCE = 256, 1000
 """So much in one step, so that the other duties do not wait long."""
-AT_ONCE = 0.0
+AT_ONCE, FOLD_AGAIN_SECONDS = 0.0, 60.0
 SUBJECT = "node"
 
 log = structlog.get_logger()
@@ -67,6 +67,11 @@ class Keeping:
         erased = erase_due(self._store)
         if erased:
             log.info("face_material_erased", **erased)
+
+    def fold(self) -> float | None:
+        """Fold the database's log, so that nothing erased stays in it for long where somebody was
+        reading when it was erased."""
+        return None if people.fold_wal(self._store) else FOLD_AGAIN_SECONDS
 
     def sweep_probes(self) -> None:
         """Remove sealed files that a crash left without their row, and what it left of a key that

@@ -184,6 +184,7 @@ def duties_of(
         Duty("presence", unasked(lambda: lapse(store, config.presence)), LOOK_SECONDS),
         Duty("erasure", keeping.erase, TIME_SECONDS),
         Duty("probes", keeping.sweep_probes, TIME_SECONDS),
+        Duty("fold", keeping.fold, COUNT_SECONDS),
         Duty("subjects", keeping.count_subjects, COUNT_SECONDS),
         Duty("room", room.step, STEP_SECONDS, FIRST_SWEEP_SECONDS),
         Duty(

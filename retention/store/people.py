@@ -5,8 +5,8 @@ transaction that records it, with `secure_delete` on, so the freed pages are ove
 zeros in the database file once the write-ahead log is folded into it (`fold_wal`). What this does
 not reach: older blocks of a copy-on-write or flash device, and backups. The rows are ciphertext.
 
-A row is never changed but by a rotation of its key (`reseal`) and by the mark that its embedding
-contract is not the node's any more (`mark_outdated`).
+A row is never changed but by a rotation of its key (`retention.store.rekeying`) and by the mark
+that its embedding contract is not the node's any more (`mark_outdated`).
 """
 
 from __future__ import annotations
@@ -17,22 +17,14 @@ from datetime import datetime
 from typing import Literal
 
 from retention.records.clock import from_micros, to_micros, to_text
-from retention.records.payloads import (
-    ConsentGiven,
-    ConsentWithdrawn,
-    ReferenceErased,
-)
-from retention.records.people import (
-    ConsentGiven2,
-    ReferenceEnrolled2,
-    ReferencesOutdated,
-    ReferencesRekeyed,
-)
-from retention.store.database import BUSY_SECONDS, NodeStore, StoreError, StoreUnavailable
+from retention.records.payloads import ConsentGiven, ConsentWithdrawn, ReferenceErased
+from retention.records.people import ConsentGiven2, ReferenceEnrolled2, ReferencesOutdated
+from retention.store.database import NodeStore, StoreError, StoreUnavailable
 from retention.store.log import append
 
 FACE_VERIFICATION = "face_verification"
 """The purpose of a customer's consent; a pharmacist's is another."""
+FOLD_SECONDS = 0.5
 
 
 class ConsentMissing(StoreError):
@@ -75,13 +67,14 @@ class Reference:
     outdated_at: datetime | None = None
 
 
-_ROW = (
+REFERENCE_ROW = (
     "SELECT r.id, r.person_ref, r.consent, r.contract_id, r.source, r.key_id, r.nonce, r.sealed,"
     " r.enrolled_at, r.expires_at, r.portrait_at, r.quality, r.outdated_at"
     " FROM reference_templates r"
 )
 _REFERENCE = (
-    f"{_ROW} JOIN consents c ON c.id = r.consent WHERE r.person_ref = ? AND c.withdrawn_at IS NULL"
+    f"{REFERENCE_ROW} JOIN consents c ON c.id = r.consent"
+    " WHERE r.person_ref = ? AND c.withdrawn_at IS NULL"
 )
 
 
@@ -187,10 +180,11 @@ def erase_expired(
 def fold_wal(store: NodeStore) -> bool:
     """Fold the write-ahead log into the database and empty it; say whether all of it went.
 
-    A reader that holds an old snapshot keeps its pages in the log; the next fold takes them.
+    A reader that holds an old snapshot keeps its pages in the log; the custodian folds again. It
+    waits for readers only briefly, because SQLite lets nobody write meanwhile.
     """
     try:
-        connection = sqlite3.connect(store.path, timeout=BUSY_SECONDS, isolation_level=None)
+        connection = sqlite3.connect(store.path, timeout=FOLD_SECONDS, isolation_level=None)
         try:
             (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
@@ -246,7 +240,7 @@ def latest_reference(
         f"{_REFERENCE} AND r.expires_at > ? ORDER BY r.enrolled_at DESC, r.id DESC",
         (person_ref, to_micros(now)),
     ).fetchone()
-    return None if row is None else _reference(row)
+    return None if row is None else reference_of(row)
 
 
 def newest_reference(connection: sqlite3.Connection, person_ref: str) -> Reference | None:
@@ -254,14 +248,14 @@ def newest_reference(connection: sqlite3.Connection, person_ref: str) -> Referen
     row = connection.execute(
         f"{_REFERENCE} ORDER BY r.enrolled_at DESC, r.id DESC", (person_ref,)
     ).fetchone()
-    return None if row is None else _reference(row)
+    return None if row is None else reference_of(row)
 
 
 def reference_by_id(connection: sqlite3.Connection, reference: str) -> Reference | None:
     """Return a reference that is still kept, whatever became of its consent: to check a decision
     of the past again, never to make one."""
-    row = connection.execute(f"{_ROW} WHERE r.id = ?", (reference,)).fetchone()
-    return None if row is None else _reference(row)
+    row = connection.execute(f"{REFERENCE_ROW} WHERE r.id = ?", (reference,)).fetchone()
+    return None if row is None else reference_of(row)
 
 
 # -- the embedding contract -----------------------------------------------------------------------
@@ -289,53 +283,8 @@ def mark_outdated(store: NodeStore, contract_id: str) -> int:
         return marked
 
 
-# -- keys -----------------------------------------------------------------------------------------
-
-
-def not_under(
-    connection: sqlite3.Connection, key_id: str, after: str, most: int
-) -> list[Reference]:
-    """Return references sealed under another key than this, in the order of their ids."""
-    rows = connection.execute(
-        f"{_ROW} WHERE r.key_id != ? AND r.id > ? ORDER BY r.id LIMIT ?", (key_id, after, most)
-    )
-    return [_reference(row) for row in rows]
-
-
-def reseal(connection: sqlite3.Connection, reference: Reference) -> None:
-    """Replace the sealed form of a reference, overwriting what it replaces; nothing else of it.
-
-    Call `fold_wal` after the transaction is committed.
-    """
-    connection.execute("PRAGMA secure_delete = ON")
-    connection.execute(
-        "UPDATE reference_templates SET key_id = ?, nonce = ?, sealed = ? WHERE id = ?",
-        (reference.key_id, reference.nonce, reference.sealed, reference.id),
-    )
-
-
-def record_rekeyed(
-    store: NodeStore, connection: sqlite3.Connection, from_key: str, to_key: str, references: int
-) -> None:
-    """Record that references were sealed again under another key, in their transaction."""
-    payload = ReferencesRekeyed(
-        from_key_id=from_key,
-        to_key_id=to_key,
-        references=references,
-        remaining=count_under(connection, from_key),
-    )
-    append(store, connection, payload)
-
-
-def count_under(connection: sqlite3.Connection, key_id: str) -> int:
-    """Return how many references need a key."""
-    (count,) = connection.execute(
-        "SELECT count(*) FROM reference_templates WHERE key_id = ?", (key_id,)
-    ).fetchone()
-    return int(count)
-
-
-def _reference(row: sqlite3.Row) -> Reference:
+def reference_of(row: sqlite3.Row) -> Reference:
+    """Return the reference of a `REFERENCE_ROW`."""
     return Reference(
         row["id"], row["person_ref"], row["consent"], row["contract_id"], row["source"],
         row["key_id"], row["nonce"], row["sealed"],

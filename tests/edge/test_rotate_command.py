@@ -210,8 +210,8 @@ def test_a_key_taken_away_between_row_and_opening_is_looked_for_again(
 # -- killed on the way ----------------------------------------------------------------------------
 
 POINTS = (
-    ("retention.store.people", "reseal"),
-    ("retention.store.people", "record_rekeyed"),
+    ("retention.store.rekeying", "reseal"),
+    ("retention.store.rekeying", "record_rekeyed"),
     ("retention.store.probes", "rewrap"),
     ("retention.store.people", "fold_wal"),
     ("retention.keyfiles", "write_durably"),

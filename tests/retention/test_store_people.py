@@ -11,7 +11,7 @@ from retention.records.clock import ManualClock, to_text
 from retention.records.ids import SeededIds
 from retention.records.payloads import ConsentGiven
 from retention.records.people import ConsentGiven2
-from retention.store import people
+from retention.store import people, rekeying
 from retention.store.database import NodeStore
 from retention.store.log import all_records
 from retention.store.people import ConsentMissing, Reference
@@ -260,12 +260,12 @@ def test_resealing_changes_the_sealed_form_and_nothing_else(
     with store.write() as connection:
         before = people.reference_by_id(connection, reference)
         assert before is not None
-        assert [r.id for r in people.not_under(connection, "k2", "", 10)] == [reference]
+        assert [r.id for r in rekeying.not_under(connection, "k2", "", 10)] == [reference]
         again = replace(before, key_id="k2", nonce=b"m" * 12, sealed=b"again")
-        people.reseal(connection, replace(again, person_ref=OTHER, quality="poor"))
-        people.record_rekeyed(store, connection, "k1", "k2", 1)
+        rekeying.reseal(connection, replace(again, person_ref=OTHER, quality="poor"))
+        rekeying.record_rekeyed(store, connection, "k1", "k2", 1)
         assert people.reference_by_id(connection, reference) == again
-        assert people.not_under(connection, "k2", "", 10) == []
-        assert [people.count_under(connection, key) for key in ("k1", "k2")] == [0, 1]
+        assert rekeying.not_under(connection, "k2", "", 10) == []
+        assert [rekeying.count_under(connection, key) for key in ("k1", "k2")] == [0, 1]
     (record,) = said(store, "references.rekeyed")
     assert record == {"from_key_id": "k1", "to_key_id": "k2", "references": 1, "remaining": 0}

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import threading
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from edge.config import EdgeConfig
 from edge.custodian import process
-from edge.custodian.keeping import Keeping
+from edge.custodian.keeping import FOLD_AGAIN_SECONDS, Keeping
 from edge.custodian.process import Custodian, duties_of
 from edge.process import ProcessContext
 from retention import probe_files
 from retention.records.clock import ManualClock
 from retention.records.ids import SeededIds
-from retention.store.database import NodeStore
+from retention.store.database import NodeStore, open_read_only
 from tests.retention.probes_kit import files, folder, give_consent, keep_probe, keys_of, rows
 from tests.retention.test_store_people import enrol, said
+
+SEALED = b"a sealed reference that is long enough to be found again"
 
 
 @pytest.fixture
@@ -53,6 +57,28 @@ def test_what_a_crash_left_goes_after_a_while(
     assert (config.keys().path / "reference.key").exists()
 
 
+def test_what_was_erased_while_somebody_read_is_folded_away_afterwards(
+    keeping: Keeping, store: NodeStore, ids: SeededIds, clock: ManualClock
+) -> None:
+    """Nobody waits for the reader, who may read for minutes: SQLite would let nobody write."""
+    enrol(store, ids, give_consent(store), sealed=SEALED)
+    reader = open_read_only(store.path)
+    with closing(reader):
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM log").fetchone()
+        clock.advance(timedelta(days=3660))
+        keeping.erase()
+        assert keeping.fold() == FOLD_AGAIN_SECONDS
+        assert SEALED in store.path.read_bytes() + _log_of(store).read_bytes()
+    assert keeping.fold() is None
+    assert SEALED not in store.path.read_bytes()
+    assert _log_of(store).read_bytes() == b""
+
+
+def _log_of(store: NodeStore) -> Path:
+    return store.path.with_name(store.path.name + "-wal")
+
+
 def test_people_are_counted_for_whoever_answers_for_the_data(
     keeping: Keeping, store: NodeStore, ids: SeededIds, config: EdgeConfig
 ) -> None:
@@ -73,4 +99,4 @@ def test_the_duties_are_on_the_rota(config: EdgeConfig, store: NodeStore) -> Non
         asker.close()
     every = {duty.name: duty.every_seconds for duty in duties}
     assert every["erasure"] == every["probes"] == 60
-    assert every["subjects"] == 3600
+    assert every["subjects"] == every["fold"] == 3600
