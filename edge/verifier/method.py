@@ -64,7 +64,8 @@ class PolicyWatch:
             stamp = _stamp(self._place)
             if stamp != self._stamp:
                 self._read()
-                self._stamp = stamp
+                # What was refused is read again each time: a file may become readable unchanged.
+                self._stamp = stamp if self._refused is None else None
             if self._refused is not None:
                 raise FaceMethodOff(self._refused)
             return self._newest()

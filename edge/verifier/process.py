@@ -47,6 +47,7 @@ TICK_MILLISECONDS = 250
 LAST_WORD_MILLISECONDS = 1000
 STOP_SECONDS = 5.0
 SILENT_SECONDS = 30.0
+MOST_AT_ONCE = 100
 MOST_DEATHS, DEATHS_WITHIN_SECONDS = 5, 600.0
 
 
@@ -179,7 +180,10 @@ class Server:
     # -- messages ---------------------------------------------------------------------------------
 
     def _receive(self) -> None:
-        while not self._context.stop.is_set():
+        # So many at once and no more: whoever floods the socket must not keep us from the rest.
+        for _ in range(MOST_AT_ONCE):
+            if self._context.stop.is_set():
+                return
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

@@ -122,6 +122,37 @@ def test_a_new_file_is_followed_and_a_wrong_one_turns_the_method_off(
     assert watch.in_force().version == "6"
 
 
+def test_files_that_could_not_be_read_are_read_again_though_they_did_not_change(
+    folder: Folder, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.put("3", to_text(clock.now() - timedelta(days=1)))
+    watch = folder.watch(clock)
+
+    def denied(place: Path, _: object) -> None:
+        raise PolicyRefused(str(place), "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(method, "signed_policies", denied)
+        with pytest.raises(FaceMethodOff, match="denied"):
+            watch.in_force()
+    assert watch.in_force().version == "3"
+
+
+def test_one_policy_put_in_the_place_of_another_is_in_force_once_its_signature_is_there(
+    folder: Folder, clock: ManualClock
+) -> None:
+    begins = to_text(clock.now() - timedelta(days=1))
+    place = folder.put("3", begins)
+    watch = folder.watch(clock)
+    newer = folder.put("4", begins)
+    signature = newer.with_name(newer.name + SUFFIX)
+    newer.replace(place)
+    with pytest.raises(FaceMethodOff, match="signature"):
+        watch.in_force()
+    signature.replace(place.with_name(place.name + SUFFIX))
+    assert watch.in_force().version == "4"
+
+
 def test_a_folder_that_is_gone_or_empty_turns_the_method_off(
     folder: Folder, clock: ManualClock
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,33 @@ def test_rubbish_on_the_socket_ends_nothing(
         # libzmq may lose one answer after a message like that; the next ones come.
         until(client.answers)
     assert camera.closed
+
+
+def test_who_floods_the_socket_keeps_nobody_from_the_heartbeat(
+    config: EdgeConfig,
+    camera: Watched,
+    zmq_context: zmq.Context[zmq.Socket[bytes]],
+) -> None:
+    with running(config) as (stop, beats), zmq_context.socket(zmq.DEALER) as flood:
+        until(lambda: bool(beats))
+        flood.setsockopt(zmq.LINGER, 0)
+        flood.connect(config.socket("verifier"))
+        over = threading.Event()
+
+        def rush() -> None:
+            while not over.is_set():
+                with suppress(zmq.Again):
+                    flood.send_multipart([b"", b"{}"], zmq.NOBLOCK)
+
+        rushing = threading.Thread(target=rush)
+        rushing.start()
+        try:
+            known = len(beats)
+            until(lambda: len(beats) > known + 20)
+        finally:
+            over.set()
+            rushing.join(DEADLINE_SECONDS)
+        assert not stop.is_set()
 
 
 class Asking:
