@@ -98,21 +98,27 @@ class VerifierClient:
 
     def _exchange(self, frames: list[bytes], timeout_seconds: float) -> list[bytes]:
         socket = self._context.socket(zmq.REQ)
+        gone = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         try:
             socket.setsockopt(zmq.LINGER, 0)
             socket.setsockopt(zmq.MAXMSGSIZE, MAX_ANSWER_BYTES)
             socket.connect(self._address)
             socket.send_multipart(frames, copy=True)
-            self._wait(socket, time.monotonic() + timeout_seconds)
+            self._wait(socket, gone, time.monotonic() + timeout_seconds)
             return socket.recv_multipart()
         except zmq.ZMQError as exc:
             raise VerifierUnavailable(str(exc)) from exc
         finally:
+            socket.disable_monitor()
+            gone.close(linger=0)
             socket.close()
 
-    def _wait(self, socket: zmq.Socket[bytes], deadline: float) -> None:
-        """Wait for the answer; once the node stops, only for the verifier's last word."""
+    def _wait(self, socket: zmq.Socket[bytes], gone: zmq.Socket[bytes], deadline: float) -> None:
+        """Wait for the answer, unless the verifier dies (`gone` tells: nobody else will give it);
+        once the node stops, only for the verifier's last word."""
         while not socket.poll(POLL_MILLISECONDS):
+            if gone.poll(0) and not socket.poll(POLL_MILLISECONDS):
+                raise VerifierUnavailable("it ended before it answered")
             if self._stop.is_set() and not socket.poll(LAST_WORD_MILLISECONDS):
                 raise VerifierUnavailable("no answer before the node stops")
             if time.monotonic() > deadline:
