@@ -67,7 +67,7 @@ def lapse(store: NodeStore, limits: PresenceLimits) -> int:
     """Let time pass for everybody on duty; return how many it changed. Raises StoreUnavailable.
 
     Reads first, so that nothing is written while nothing changes. A revoked credential is signed
-    out, and so is who was not seen for half a day.
+    out, and so is who was forgotten.
     """
     with store.read() as connection:
         due = [

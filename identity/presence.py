@@ -30,8 +30,9 @@ SOONEST_SECONDS = 5.0
 """The least mean time between two looks at somebody doubtful."""
 LOOKS_IN_GRACE = 8
 """How often, about, somebody doubtful is looked for before the grace is over."""
-FORGOTTEN_SECONDS = 12 * 3600.0
-"""Who was not seen for so long went home without signing out."""
+FORGOTTEN_SECONDS: dict[Method, float] = {"face": 2 * 3600.0, "secret": 12 * 3600.0}
+"""Who was not seen for so long went away without signing out. Short where faces are looked for:
+each look compares whoever is in view then, and is one more chance to take a stranger for them."""
 WARN_SECONDS = 600.0
 _NS = 1e9
 
@@ -165,7 +166,7 @@ def unasked(policy: IdentityPolicy) -> IdentityPolicy:
 
 
 def is_forgotten(standing: Standing, now_ns: int) -> bool:
-    """Tell whether they went home without signing out. Since a reboot at least its uptime passed,
+    """Tell whether they went away without signing out. Since a reboot at least its uptime passed,
     which is what the monotonic clock counts."""
     age = age_seconds(standing, now_ns)
-    return (now_ns / _NS if age is None else age) >= FORGOTTEN_SECONDS
+    return (now_ns / _NS if age is None else age) >= FORGOTTEN_SECONDS[standing.method]

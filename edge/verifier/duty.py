@@ -32,6 +32,10 @@ log = structlog.get_logger()
 STEP_NS = 1_000_000_000
 GAVE_WAY_SECONDS = 10.0
 """When to look again after a customer came first."""
+TRIES, TRIES_WITHIN_NS = 2, 3_600_000_000_000
+"""How often somebody may be compared in vain for a sign-in, and in what time: every comparison is
+one more chance for a stranger. Whom the camera does not know has their own secret. Suspected
+attacks are counted by `retention.store.face_locks`."""
 
 # What a look says by its reasons; everything else is unsure.
 NOT_THEM = frozenset({"NO_FACE", "MISMATCH", "INCONCLUSIVE", "MULTIPLE_FACES", "FACE_CHANGED"})
@@ -72,6 +76,7 @@ class DutyWatch:
         self._key = worker.config.keys().secret("person")
         self._uniform = uniform or random.SystemRandom().uniform
         self._due_ns: dict[str, int] = {}
+        self._in_vain_ns: dict[str, list[int]] = {}
         self._stepped_ns: int | None = None
 
     # -- asked by the terminal --------------------------------------------------------------------
@@ -84,17 +89,29 @@ class DutyWatch:
             known = duty.is_credential(connection, request.pharmacist)
         if not known:
             return DutyLooked(accepted=False, reasons=("PHARMACIST_REFUSED",))
-        looked, reference = self._look(request.pharmacist, request.counter, gives_way=False)
+        if len(self._tries(request.pharmacist)) >= TRIES:
+            return DutyLooked(accepted=False, reasons=("ATTEMPTS_EXHAUSTED",))
+        looked, decision = self._look(request.pharmacist, request.counter, gives_way=False)
         if looked is None:
             return DutyLooked(accepted=False, reasons=("VERIFIER_UNAVAILABLE",))
         if looked.result == "seen":
-            looked = self._sign_in(request, looked, reference)
+            looked = self._sign_in(request, looked, decision)
+            self._in_vain_ns.pop(request.pharmacist, None)
+        elif looked.result == "not_seen" and _compared(decision):
+            self._tries(request.pharmacist).append(self._store.clock.monotonic_ns())
         log.info("duty_asked", accepted=looked.result == "seen", reasons=looked.reasons)
         return DutyLooked(accepted=looked.result == "seen", reasons=looked.reasons)
 
-    def _sign_in(self, request: SignInByFace, looked: Looked, reference: str | None) -> Looked:
+    def _tries(self, pharmacist: str) -> list[int]:
+        """Return when a pharmacist was compared in vain of late, for a sign-in."""
+        since = self._store.clock.monotonic_ns() - TRIES_WITHIN_NS
+        recent = [at for at in self._in_vain_ns.get(pharmacist, ()) if at > since]
+        self._in_vain_ns[pharmacist] = recent
+        return recent
+
+    def _sign_in(self, request: SignInByFace, looked: Looked, decision: Decision | None) -> Looked:
         with self._store.write() as connection:
-            looked = self._if_still_permitted(connection, request.pharmacist, looked, reference)
+            looked = self._if_still_permitted(connection, request.pharmacist, looked, decision)
             row = duty.read(connection, request.pharmacist)
             if looked.result != "seen":
                 return looked
@@ -163,7 +180,7 @@ class DutyWatch:
 
     def _recheck(self, row: DutyRow) -> None:
         """Look again at one of those on duty, and let it count if nothing changed meanwhile."""
-        looked, reference = self._look(row.pharmacist, row.counter, gives_way=True)
+        looked, decision = self._look(row.pharmacist, row.counter, gives_way=True)
         if looked is None:
             soon_ns = int(GAVE_WAY_SECONDS * 1e9)
             self._due_ns[row.pharmacist] = self._store.clock.monotonic_ns() + soon_ns
@@ -173,7 +190,7 @@ class DutyWatch:
             same = again is not None and again.signed_in_at == row.signed_in_at
             if again is not None and same and again.method == row.method:
                 if looked.result == "seen":
-                    looked = self._if_still_permitted(connection, row.pharmacist, looked, reference)
+                    looked = self._if_still_permitted(connection, row.pharmacist, looked, decision)
                 apply(self._store, connection, again, looked, self._limits)
                 again = duty.read(connection, row.pharmacist)
         log.info("duty_looked", result=looked.result, reasons=looked.reasons)
@@ -186,8 +203,8 @@ class DutyWatch:
 
     def _look(
         self, pharmacist: str, counter: str, *, gives_way: bool
-    ) -> tuple[Looked | None, str | None]:
-        """Return what one look says and the reference it was compared with."""
+    ) -> tuple[Looked | None, Decision | None]:
+        """Return what one look says, and the decision that says it."""
         try:
             decision = self._worker.look(
                 pharmacist_ref(self._key, pharmacist), counter, gives_way=gives_way
@@ -195,19 +212,27 @@ class DutyWatch:
         except (FaceMethodOff, KeyRefused) as exc:
             log.error("duty_not_looked", reason=str(exc))
             return Looked("unsure", ("VERIFIER_UNAVAILABLE",)), None
-        return (None, None) if decision is None else (said_by(decision), decision.reference_id)
+        return None if decision is None else said_by(decision), decision
 
     def _if_still_permitted(
-        self, connection: sqlite3.Connection, pharmacist: str, looked: Looked, reference: str | None
+        self,
+        connection: sqlite3.Connection,
+        pharmacist: str,
+        looked: Looked,
+        decision: Decision | None,
     ) -> Looked:
         """A consent withdrawn or a credential revoked while we looked: it counts for nothing."""
         if not duty.is_credential(connection, pharmacist):
             return Looked("unsure", ("PHARMACIST_REFUSED",))
         person_ref = pharmacist_ref(self._key, pharmacist)
         row = people.latest_reference(connection, person_ref, self._store.clock.now())
-        if row is None or row.id != reference:
+        if row is None or decision is None or row.id != decision.reference_id:
             return Looked("unsure", ("NO_CONSENT",))
         return looked
+
+
+def _compared(decision: Decision | None) -> bool:
+    return decision is not None and decision.evidence.comparison_score is not None
 
 
 def said_by(decision: Decision) -> Looked:

@@ -137,11 +137,16 @@ def change(
     reasons: tuple[str, ...],
     seen: bool,
 ) -> None:
-    """Write what a look, a confirmation or the time came to; a record only when the state or the
-    way in which it is known is another one. `seen` says that they were seen or confirmed it now."""
+    """Write what a look, a confirmation or the time came to; a record only when what counts, or the
+    way in which it is known, is another one. `seen` says that they were seen or confirmed it now.
+
+    One look that missed somebody who still counts is nobody else's business: of a doubt only that
+    after a reboot is recorded, in which they count no more.
+    """
     clock = store.clock
     now = to_micros(clock.now())
-    changed = (method, state) != (row.method, row.state)
+    mere_doubt = row.boot_id == clock.boot_id() and "absent" not in (state, row.state)
+    changed = method != row.method or (state != row.state and not mere_doubt)
     connection.execute(
         "UPDATE duty SET method = ?, state = ?, missed = ?, reasons = ?, since = ?, seen_at = ?,"
         " boot_id = ?, seen_ns = ? WHERE pharmacist = ?",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,12 +169,14 @@ def test_a_moment_that_is_yet_to_come_counts_as_unknown() -> None:
     assert presence.age_seconds(early, at(0)) is None
 
 
-def test_who_was_not_seen_for_half_a_day_went_home() -> None:
-    assert not is_forgotten(BY_FACE, at(12 * 3600 - 1))
-    assert is_forgotten(BY_FACE, at(12 * 3600))
+@pytest.mark.parametrize(("method", "hours"), [("face", 2), ("secret", 12)])
+def test_who_was_not_seen_for_long_went_away(method: Literal["face", "secret"], hours: int) -> None:
+    standing, seconds = replace(BY_FACE, method=method), hours * 3600
+    assert not is_forgotten(standing, at(seconds - 1))
+    assert is_forgotten(standing, at(seconds))
     # Known from before the reboot: at least the time since then has passed.
-    assert not is_forgotten(replace(BY_FACE, seen_ns=None), 12 * 3600 * S - 1)
-    assert is_forgotten(replace(BY_FACE, seen_ns=None), 12 * 3600 * S)
+    assert not is_forgotten(replace(standing, seen_ns=None), seconds * S - 1)
+    assert is_forgotten(replace(standing, seen_ns=None), seconds * S)
 
 
 _LIMITS = st.builds(

@@ -141,24 +141,36 @@ def test_a_record_is_made_only_of_a_change(kept: NodeStore, machine: BootClock) 
 
     machine.advance(timedelta(seconds=60))
     change(kept, state="doubtful", missed=1, reasons=("NO_FACE",))
+    assert row(kept).since == machine.now()
+    assert row(kept).seen_at == machine.now() - timedelta(seconds=60)
+    change(kept, state="doubtful", missed=2, reasons=("MISMATCH",))
+    assert (row(kept).missed, row(kept).reasons) == (2, ("MISMATCH",))
+    # Who was missed and still counts is followed by nobody.
+    assert len(records(kept)) == 1
+
+    change(kept, state="absent", missed=3, reasons=("NO_FACE",))
     assert records(kept)[1:] == [
         (
             "pharmacist.presence",
             {
                 "pharmacist": "ph-1",
                 "counter": "till",
-                "state": "doubtful",
+                "state": "absent",
                 "method": "face",
                 "reasons": ["NO_FACE"],
             },
         )
     ]
-    assert row(kept).since == machine.now()
-    assert row(kept).seen_at == machine.now() - timedelta(seconds=60)
+    change(kept, state="present", seen=True, reasons=SEEN)
+    assert len(records(kept)) == 3
 
-    change(kept, state="doubtful", missed=2, reasons=("MISMATCH",))
-    assert len(records(kept)) == 2
-    assert (row(kept).missed, row(kept).reasons) == (2, ("MISMATCH",))
+
+def test_a_doubt_in_which_nobody_counts_is_recorded(kept: NodeStore, machine: BootClock) -> None:
+    sign_in(kept)
+    machine.reboot()
+    change(kept, state="doubtful", reasons=("NODE_RESTARTED",))
+    change(kept, state="present", seen=True, reasons=SEEN)
+    assert [payload.get("state") for _, payload in records(kept)] == [None, "doubtful", "present"]
 
 
 def test_who_is_doubtful_is_still_present_and_who_is_absent_is_not(kept: NodeStore) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -213,6 +213,26 @@ def test_a_failed_sign_in_says_nothing_against_who_is_on_duty(place: Place) -> N
     assert place.row() == before
 
 
+def test_a_stranger_is_not_compared_again_and_again(place: Place) -> None:
+    watch = place.watch()
+    place.eyes.sees = lambda _: decision(Outcome.REFER, "MISMATCH")
+    said = [place.sign_in(watch).reasons for _ in range(3)]
+    assert said == [("MISMATCH",), ("MISMATCH",), ("ATTEMPTS_EXHAUSTED",)]
+    assert len(place.eyes.looked_for) == 2
+
+    place.clock.advance(timedelta(hours=1))
+    place.eyes.sees = place.seen("ph-1")
+    assert place.sign_in(watch).accepted
+
+
+def test_a_look_that_compared_nobody_is_no_try(place: Place) -> None:
+    watch = place.watch()
+    nobody = decision(Outcome.REFER, "NO_FACE")
+    unseen = replace(nobody, evidence=replace(nobody.evidence, comparison_score=None))
+    place.eyes.sees = lambda _: unseen
+    assert {place.sign_in(watch).reasons for _ in range(4)} == {("NO_FACE",)}
+
+
 def test_an_unknown_or_revoked_pharmacist_is_not_looked_at(place: Place) -> None:
     with place.store.write() as connection:
         connection.execute("UPDATE pharmacists SET revoked_at = 1 WHERE id = 'ph-1'")
@@ -293,7 +313,6 @@ def test_who_leaves_becomes_doubtful_then_absent_and_present_again_when_seen(pla
     assert place.state() == "present"
     assert place.said() == [
         "signed_in",
-        "presence doubtful",
         "presence absent",
         "presence present",
     ]
