@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="countersight identity replay",
         description="用留存的证据重做一次核验 / make a recorded decision again",
     )
-    parser.add_argument("receipt", metavar="RECEIPT", help="凭据编号 / the receipt's id")
+    parser.add_argument("receipt", type=said, metavar="RECEIPT", help="凭据编号 / the receipt's id")
     parser.add_argument("--data", type=Path, required=True, help="数据目录 / the data folder")
     parser.add_argument("--config", type=Path, help="节点配置 / the node's TOML file")
     parser.add_argument("--models", type=Path, help="模型目录 / the models folder")
@@ -134,18 +134,20 @@ def _told(
         find_decision,
         open_kept,
         receipt_of,
+        signer_of,
     )
     from edge.verifier.kept_inputs import kept_calibration, kept_policy
-    from identity.replay import Inputs, replay
+    from identity.replay import Difference, Inputs, replay
     from models.errors import ModelsError
     from models.runtime import load_models
 
-    record = find_decision(connection, wanted.receipt)
-    if record is None:
-        raise UsageError(f"{wanted.receipt[:80]!r}: the log of this node has no such receipt")
     recorded: DecisionReceipt2 | None = None
+    signer = signer_of(data)
     try:
-        recorded = receipt_of(record, data)
+        record = find_decision(connection, wanted.receipt)
+        if record is None:
+            raise UsageError(f"{wanted.receipt[:80]!r}: the log of this node has no such receipt")
+        recorded = receipt_of(record, signer)
         kept = open_kept(connection, data, recorded, _keys(data, config))
     except NotReplayable as exc:
         return Told(wanted.receipt, "not_replayable", exc.reason, exc.since, recorded=recorded)
@@ -165,10 +167,14 @@ def _told(
         runtime=loaded.runtime,
     )
     found = replay(recorded, kept.encoded, inputs)
+    unchecked = []
+    if signer is None:
+        key_id = record.payload["signature"]["key_id"]
+        unchecked = [Difference("signature", key_id, "not checked: the node's key is not here")]
     return Told(
         wanted.receipt,
         found.verdict,
-        differences=list(found.differences),
+        differences=[*unchecked, *found.differences],
         recorded=recorded,
         found=found.receipt,
     )

@@ -21,7 +21,7 @@ from retention.keyfiles import KeyDirectory
 from retention.keysources import ReferenceKeys
 from retention.probe_files import Bound, ProbeUnreadable
 from retention.records.envelope import Record
-from retention.records.errors import ProofRejected
+from retention.records.errors import MalformedRecord, ProofRejected
 from retention.records.people import DecisionReceipt2, IdentityDecided2
 from retention.records.signing import Context, verify_signature
 from retention.store import people, probes
@@ -60,22 +60,37 @@ _ERASED = {
 
 
 def find_decision(connection: sqlite3.Connection, receipt: str) -> Record | None:
-    """Return the record of the decision that made a receipt; None when the log has none."""
-    row = connection.execute(
+    """Return the record of the decision that made a receipt; None when the log has none. Raises
+    Tampered when the record that names it is none any more; other records are not read."""
+    rows = connection.execute(
         "SELECT sequence, sent_sequence, kind, bytes, leaf FROM log"
         " WHERE kind = 'identity.decided' AND disposed_by IS NULL"
-        " AND json_extract(CAST(bytes AS TEXT), '$.payload.receipt.receipt') = ?",
-        (receipt,),
-    ).fetchone()
-    return None if row is None else StoredRecord(*row).parse()
+        " AND instr(bytes, CAST(? AS BLOB)) > 0",
+        (f'"receipt":"{receipt}"',),
+    )
+    for row in rows:
+        record = _parsed(row)
+        said: Any = record.payload["receipt"]
+        if said["receipt"] == receipt:
+            return record
+    return None
 
 
-def receipt_of(record: Record, data: Path) -> DecisionReceipt2:
-    """Return a receipt that can be replayed in principle. Raises NotReplayable, Tampered."""
+def _parsed(row: sqlite3.Row) -> Record:
+    try:
+        return StoredRecord(*row).parse()
+    except MalformedRecord as exc:
+        raise Tampered(Difference("record", str(row["sequence"]), str(exc)[:200])) from exc
+
+
+def receipt_of(record: Record, signer: bytes | None) -> DecisionReceipt2:
+    """Return a receipt that can be replayed in principle, its signature checked with the node's
+    public key if that is there. Raises NotReplayable, Tampered."""
     if record.version < 2:  # the first version did not say what it rested on
         raise NotReplayable("RECEIPT_TOO_OLD")
     decided = IdentityDecided2.model_validate(record.payload)
-    _check_signature(decided, data)
+    if signer is not None:
+        _check_signature(decided, signer)
     receipt = decided.receipt
     if receipt.method != "face":
         raise NotReplayable("NOT_BY_FACE")
@@ -84,10 +99,15 @@ def receipt_of(record: Record, data: Path) -> DecisionReceipt2:
     return receipt
 
 
-def _check_signature(decided: IdentityDecided2, data: Path) -> None:
+def signer_of(data: Path) -> bytes | None:
+    """Return the node's public key; None where its key is not, as in a copy without keys. Raises
+    KeyRefused."""
     if not (data / "keys" / "signing.key").exists():
-        return  # a copy of the folder without its keys: `retention check` tells the same
-    public_key = KeyDirectory(data / "keys").signer().public_key
+        return None
+    return KeyDirectory(data / "keys").signer().public_key
+
+
+def _check_signature(decided: IdentityDecided2, public_key: bytes) -> None:
     try:
         verify_signature(public_key, Context.RECEIPT, decided.receipt, decided.signature)
     except ProofRejected as exc:
@@ -154,7 +174,7 @@ def _erasure(connection: sqlite3.Connection, kind: str, field: str, name: str) -
         (kind, name),
     )
     for row in rows:
-        record = StoredRecord(*row).parse()
+        record = _parsed(row)
         said: Any = record.payload.get(field)
         if name == said or (isinstance(said, list) and name in said):
             return record

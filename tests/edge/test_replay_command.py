@@ -383,6 +383,47 @@ def test_a_receipt_that_was_rewritten_in_the_database_does_not_carry_our_signatu
     assert set(differences(told)) == {"signature"}
 
 
+@pytest.mark.parametrize("garbled", [b'"outcome":ACCEPT', b'"outcome":"MAYBE"'])
+def test_a_record_that_is_none_any_more_is_a_difference_and_no_obstacle_to_others(
+    node: Recorded, run: Callable[..., tuple[int, Said]], garbled: bytes
+) -> None:
+    other = node.receipt.model_copy(update={"receipt": node.store.ids.new()})
+    with node.store.write() as connection:
+        append(node.store, connection, sign_receipt(other, node.config.keys().signer()))
+    assert run()[0] == 0
+    _garble(node, other.receipt, garbled)
+    assert run()[0] == 0
+    _garble(node, node.receipt.receipt, garbled)
+    code, told = run()
+    assert (code, told["verdict"]) == (1, "differs")
+    assert set(differences(told)) == {"record"}
+
+
+def _garble(node: Recorded, receipt: str, garbled: bytes) -> None:
+    with node.store.write() as connection:
+        changed = connection.execute(
+            'UPDATE log SET bytes = CAST(replace(CAST(bytes AS TEXT), \'"outcome":"ACCEPT"\', ?)'
+            " AS BLOB) WHERE kind = 'identity.decided' AND instr(bytes, CAST(? AS BLOB)) > 0",
+            (garbled.decode(), receipt),
+        )
+        assert changed.rowcount == 1
+
+
+def test_a_signature_that_cannot_be_checked_is_said(
+    node: Recorded, run: Callable[..., tuple[int, Said]]
+) -> None:
+    (node.data / "keys" / "signing.key").unlink()
+    code, told = run()
+    assert (code, told["verdict"]) == (0, "same")
+    found = differences(told)["signature"][1]
+    assert isinstance(found, str)
+    assert found.startswith("not checked")
+
+
+def test_a_blank_receipt_is_wrong_usage(node: Recorded) -> None:
+    assert replay_command.main([" ", "--data", str(node.data)]) == 2
+
+
 # -- as the verifier records it -------------------------------------------------------------------
 
 
