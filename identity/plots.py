@@ -121,6 +121,8 @@ def _settings() -> Iterator[None]:
     import matplotlib as mpl
 
     with mpl.rc_context():
+        # Whatever a matplotlibrc of the user or of the working directory says.
+        mpl.rcdefaults()
         mpl.rcParams["svg.hashsalt"] = "countersight"
         mpl.rcParams["svg.fonttype"] = "none"
         mpl.rcParams["axes.grid"] = True

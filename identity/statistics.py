@@ -9,11 +9,12 @@ resampling is seeded.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import betaincinv
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -234,49 +235,7 @@ def clopper_pearson(errors: int, trials: int, confidence: float = 0.95) -> Inter
     """Return the exact interval of a binomial rate. Raises ValueError on impossible counts."""
     if not 0 <= errors <= trials or trials == 0:
         raise ValueError(f"{errors} of {trials} is no count of errors")
-    tail = (1 - confidence) / 2
-    low = high = 0.0
-    if errors > 0:
-        low = _solved(lambda rate: 1 - _at_most(errors - 1, trials, rate) - tail)
-    high = 1.0 if errors == trials else _solved(lambda rate: tail - _at_most(errors, trials, rate))
+    tail, right = (1 - confidence) / 2, trials - errors
+    low = float(betaincinv(errors, right + 1, tail)) if errors else 0.0
+    high = float(betaincinv(errors + 1, right, 1 - tail)) if right else 1.0
     return low, high
-
-
-def wilson(errors: int, trials: int, z: float = 1.959964) -> Interval:
-    """Return Wilson's score interval of a binomial rate. Raises ValueError on impossible counts."""
-    if not 0 <= errors <= trials or trials == 0:
-        raise ValueError(f"{errors} of {trials} is no count of errors")
-    rate, room = errors / trials, z * z / trials
-    middle = (rate + room / 2) / (1 + room)
-    half = z * math.sqrt(rate * (1 - rate) / trials + room / (4 * trials)) / (1 + room)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _at_most(errors: int, trials: int, rate: float) -> float:
-    """Return the binomial probability of at most so many errors."""
-    if rate <= 0:
-        return 1.0
-    if rate >= 1:
-        return 1.0 if errors >= trials else 0.0
-    known = math.lgamma(trials + 1)
-    logs = [
-        known
-        - math.lgamma(k + 1)
-        - math.lgamma(trials - k + 1)
-        + k * math.log(rate)
-        + (trials - k) * math.log1p(-rate)
-        for k in range(errors + 1)
-    ]
-    largest = max(logs)
-    return min(1.0, math.exp(largest) * math.fsum(math.exp(value - largest) for value in logs))
-
-
-def _solved(rising: Callable[[float], float]) -> float:
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if rising(middle) < 0:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2

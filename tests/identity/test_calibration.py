@@ -219,6 +219,52 @@ def test_bounds_are_at_least_the_counts_and_wider_when_few_people_repeat() -> No
     assert few_upper[0] / few_counts[0] > upper[0] / counts[0]
 
 
+def _lookalikes(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Return an embedding for each picture of people of whom some look alike."""
+    people = len(pictures)
+    centres = random.normal(0, 1, (people, 24))
+    centres[:, 0] += random.exponential(1.5, people)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centres = np.repeat(centres, pictures, axis=0)
+    found = centres + random.normal(0, 0.12, centres.shape)
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _exceeded(repetitions: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how often the true rate at the threshold of 1e-2 is more than 1e-2."""
+    random = np.random.default_rng(20)
+    many, others = (_lookalikes(np.ones(5000, np.int64), random) for _ in range(2))
+    scores = (many @ others.T).ravel()
+    true = float(np.partition(scores, -len(scores) // 100)[-len(scores) // 100])
+    monkeypatch.setattr(calibrate, "_FIRST_STEP", 450)
+    monkeypatch.setattr(calibrate, "_RESAMPLES", 200)
+    exceeded = 0
+    for _ in range(repetitions):
+        pictures = random.geometric(0.5, 300)
+        embeddings = _lookalikes(pictures, random)
+        found = calibrate.compare_all(
+            embeddings, embeddings, np.repeat(np.arange(len(pictures)), pictures)
+        )
+        upper = np.array(calibrate.count(found)[1])
+        threshold = 0.45 + int(np.argmax(upper <= 0.01 * found.comparisons)) / 1000
+        exceeded += threshold < true
+    return exceeded
+
+
+def test_a_threshold_keeps_its_rate_among_people_it_was_not_made_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One in twenty, and with as few people as here somewhat more (decision 0002).
+    assert _exceeded(40, monkeypatch) <= 6
+
+
+def test_a_bound_that_forgets_that_people_occur_again_does_not_keep_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(calibrate, "_bootstrap_upper", lambda *_: np.zeros(1))
+    assert _exceeded(40, monkeypatch) >= 12
+
+
 @pytest.mark.parametrize(("shape", "scale"), [(0.0, 0.03), (-0.2, 0.05), (0.1, 0.02)])
 def test_the_fit_finds_the_tail_that_the_scores_came_from(shape: float, scale: float) -> None:
     random = np.random.default_rng(3)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 
@@ -276,7 +277,9 @@ def test_the_face_around_the_middle_is_the_one_a_label_means() -> None:
 # -- plots -------------------------------------------------------------------------------------
 
 
-def test_plots_are_svg_and_the_same_for_the_same_numbers(tmp_path: Path) -> None:
+def test_plots_are_svg_and_the_same_for_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     compared, second = two_models(second_helps=True)
     scored = compared.scored
     curves = {"first": scored, "second": Scored(second, scored.mated, scored.left, scored.right)}
@@ -289,7 +292,10 @@ def test_plots_are_svg_and_the_same_for_the_same_numbers(tmp_path: Path) -> None
         drawn.append(
             [(folder / name).read_bytes() for name in ("det.svg", "edc.svg", "scores.svg")]
         )
+        # A setting of the user's does not matter either.
+        monkeypatch.setitem(mpl.rcParams, "font.size", 20.0)
     assert drawn[0] == drawn[1]
+    assert mpl.rcParams["font.size"] == 20.0
     assert all(b"<svg" in content and len(content) < 100_000 for content in drawn[0])
     assert b"false match rate" in drawn[0][0]
     assert b"sharpness" in drawn[0][1]
