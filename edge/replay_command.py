@@ -148,7 +148,7 @@ def _told(
         if record is None:
             raise UsageError(f"{wanted.receipt[:80]!r}: the log of this node has no such receipt")
         recorded = receipt_of(record, signer)
-        kept = open_kept(connection, data, recorded, _keys(data, config))
+        kept = open_kept(connection, data, recorded, _keys(data, config), record.sequence)
     except NotReplayable as exc:
         return Told(wanted.receipt, "not_replayable", exc.reason, exc.since, recorded=recorded)
     except Tampered as exc:

@@ -116,23 +116,34 @@ def _check_signature(decided: IdentityDecided2, public_key: bytes) -> None:
 
 
 def open_kept(
-    connection: sqlite3.Connection, data: Path, receipt: DecisionReceipt2, keys: ReferenceKeys
+    connection: sqlite3.Connection,
+    data: Path,
+    receipt: DecisionReceipt2,
+    keys: ReferenceKeys,
+    sequence: int,
 ) -> Kept:
-    """Open what a receipt rests on. Raises NotReplayable, Tampered, KeyRefused, OSError."""
-    encoded = _evidence(connection, data, receipt, keys)
-    return Kept(encoded, _reference(connection, receipt, keys))
+    """Open what a receipt rests on, whose decision stands at a place in the log. Raises
+    NotReplayable, Tampered, KeyRefused, OSError."""
+    encoded = _evidence(connection, data, receipt, keys, sequence)
+    return Kept(encoded, _reference(connection, receipt, keys, sequence))
 
 
 def _evidence(
-    connection: sqlite3.Connection, data: Path, receipt: DecisionReceipt2, keys: ReferenceKeys
+    connection: sqlite3.Connection,
+    data: Path,
+    receipt: DecisionReceipt2,
+    keys: ReferenceKeys,
+    sequence: int,
 ) -> bytes:
     digest = receipt.probe_digest or ""
     row = probes.read(connection, receipt.receipt)
     if row is None:
         gone = _erasure(connection, "probes.erased", "receipts", receipt.receipt)
-        if gone is None:
-            raise Tampered(Difference("evidence", digest, None))
-        raise NotReplayable(_ERASED[gone.payload["cause"]], gone.occurred_at)
+        if gone is not None:
+            raise NotReplayable(_ERASED[gone.payload["cause"]], gone.occurred_at)
+        if _erasures_forgotten(connection, "probes.erased", sequence):
+            raise NotReplayable("EVIDENCE_EXPIRED")
+        raise Tampered(Difference("evidence", digest, None))
     key = keys.by_id(row.key_id)
     if key is None:
         raise NotReplayable("KEY_MISSING")
@@ -148,15 +159,17 @@ def _evidence(
 
 
 def _reference(
-    connection: sqlite3.Connection, receipt: DecisionReceipt2, keys: ReferenceKeys
+    connection: sqlite3.Connection, receipt: DecisionReceipt2, keys: ReferenceKeys, sequence: int
 ) -> Reference:
     wanted = receipt.reference or ""
     row = people.reference_by_id(connection, wanted)
     if row is None:
         gone = _erasure(connection, "reference.erased", "reference", wanted)
-        if gone is None:
-            raise Tampered(Difference("reference", wanted, None))
-        raise NotReplayable("REFERENCE_ERASED", gone.occurred_at)
+        if gone is not None:
+            raise NotReplayable("REFERENCE_ERASED", gone.occurred_at)
+        if _erasures_forgotten(connection, "reference.erased", sequence):
+            raise NotReplayable("REFERENCE_ERASED")
+        raise Tampered(Difference("reference", wanted, None))
     if keys.by_id(row.key_id) is None:
         raise NotReplayable("KEY_MISSING")
     try:
@@ -179,3 +192,13 @@ def _erasure(connection: sqlite3.Connection, kind: str, field: str, name: str) -
         if name == said or (isinstance(said, list) and name in said):
             return record
     return None
+
+
+def _erasures_forgotten(connection: sqlite3.Connection, kind: str, sequence: int) -> bool:
+    """Tell whether a record of an erasure that came after a place in the log was disposed of since:
+    it may have told the end of what is missing, so nobody is said to have taken it away."""
+    found = connection.execute(
+        "SELECT 1 FROM log WHERE kind = ? AND sequence > ? AND disposed_by IS NOT NULL LIMIT 1",
+        (kind, sequence),
+    ).fetchone()
+    return found is not None

@@ -242,6 +242,25 @@ def test_an_erased_reference_is_told_with_the_date_while_the_evidence_is_held(
     assert told["since"] is not None
 
 
+@pytest.mark.parametrize("kind", ["probes.erased", "reference.erased"])
+def test_an_end_whose_own_record_came_to_its_end_accuses_nobody(
+    node: Recorded, run: Callable[..., tuple[int, Said]], kind: str
+) -> None:
+    """A hold keeps a decision for years, the record of an erasure only as long as others."""
+    if kind == "probes.erased":
+        assert withdraw(node.store, node.consent, node.config.keys().signer(), counter="c").probes
+    else:
+        with node.store.write() as connection:
+            consent = people.read_consent(connection, node.consent)
+            assert consent is not None
+            people.withdraw_consent(node.store, connection, consent, counter="c")
+    with node.store.write() as connection:
+        connection.execute("UPDATE log SET disposed_by = 1, bytes = x'' WHERE kind = ?", (kind,))
+    code, told = run()
+    assert (code, told["verdict"], told["since"]) == (1, "not_replayable", None)
+    assert told["reason"] in ("EVIDENCE_EXPIRED", "REFERENCE_ERASED")
+
+
 def test_a_key_that_is_not_there_is_told(
     node: Recorded, run: Callable[..., tuple[int, Said]]
 ) -> None:
