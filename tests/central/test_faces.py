@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, update
 
 from central import faces
 from central.faces import Rate
-from central.projector import project_all
+from central.projector import project_all, reproject
 from retention.records import people as f
 from retention.records.fields import Frozen
 from retention.store.log import append
@@ -92,6 +93,28 @@ def test_whom_the_face_accepted_it_did_not_refuse_whatever_else_vouched(
     found = report(central)
     assert found.everybody.refused == Rate(0, 1)
     assert found.everybody.other_way == Rate(0, 1)
+
+
+def test_what_came_before_central_could_tell_is_told_after_a_new_projection(
+    node: TestNode, central: TestCentral
+) -> None:
+    counted = f.SubjectsCounted(controller="chain-9", subjects=7, references=7)
+    add(node, central, decided(1, **REFUSED), decided(1, **ATTESTED), decided(2), counted)
+    told = report(central)
+    assert told.everybody.refused == Rate(1, 2)
+    with central.database.write() as connection:  # as revision 0004 finds a database
+        connection.execute(delete(faces.SUBJECTS))
+        connection.execute(
+            update(faces.SESSIONS).values(
+                subject_role=None, age_band=None, sex=None, accepted_by=None,
+                face_tries=0, face_compared=0,
+            )
+        )  # fmt: skip
+    assert report(central).everybody.sessions == 0
+    reproject(central.database)
+    assert report(central) == told
+    with central.database.read() as connection:
+        assert [one.subjects for one in faces.controllers(connection)] == [7]
 
 
 def test_what_is_older_than_the_period_does_not_count(node: TestNode, central: TestCentral) -> None:
