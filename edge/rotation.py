@@ -45,13 +45,30 @@ class Rotated:
     def complete(self) -> bool:
         return not (self.damaged or self.key_missing or self.kept)
 
+    @property
+    def idle(self) -> bool:
+        """Nothing moved although old keys are kept: there was nothing left that could."""
+        return bool(self.kept) and not (self.references or self.probes or self.removed)
+
 
 def rotate(store: NodeStore, keys: ReferenceKeys, progress: Callable[[Rotated], None]) -> Rotated:
-    """Seal everything under a new key, or go on where a rotation was broken off.
+    """Seal everything under a new key, or go on where a rotation was broken off. One that left only
+    what does not open was at its end: then this is the next, under a further key.
 
     Raises KeyRefused, StoreUnavailable, OSError.
     """
-    target = keys.begin_rotation()
+    done = _seal_under(store, keys, keys.begin_rotation(), progress)
+    if done.idle:
+        done = _seal_under(store, keys, keys.begin_rotation(anew=True), progress)
+    return done
+
+
+def _seal_under(
+    store: NodeStore,
+    keys: ReferenceKeys,
+    target: SecretKey,
+    progress: Callable[[Rotated], None],
+) -> Rotated:
     done = Rotated(target.key_id)
     _references(store, keys, target, done, progress)
     _probes(store, keys, target, done, progress)

@@ -56,9 +56,9 @@ class ReferenceKeys(Protocol):
         """Return a key by its id; None when it is not there any more. Raises KeyRefused."""
         ...
 
-    def begin_rotation(self) -> SecretKey:
-        """Return the key to seal everything under: a new one, or the newest of a rotation that was
-        broken off. Raises KeyRefused when it must be provided first."""
+    def begin_rotation(self, *, anew: bool = False) -> SecretKey:
+        """Return the key to seal everything under: a new one, or, unless `anew`, the newest of a
+        rotation that was broken off. Raises KeyRefused when it must be provided first."""
         ...
 
     def remove(self, key_id: str) -> bool:
@@ -82,9 +82,9 @@ class FileKeys:
     def by_id(self, key_id: str) -> SecretKey | None:
         return self.directory.secrets_by_id(REFERENCE).get(key_id)
 
-    def begin_rotation(self) -> SecretKey:
+    def begin_rotation(self, *, anew: bool = False) -> SecretKey:
         self.directory.finish_removals(REFERENCE)
-        if len(self.all()) == 1:
+        if anew or len(self.all()) == 1:
             return self.directory.add_generation(REFERENCE)
         return self.newest()
 
@@ -115,7 +115,7 @@ class CredentialKeys:
     def by_id(self, key_id: str) -> SecretKey | None:
         return next((key for key in self.all() if key.key_id == key_id), None)
 
-    def begin_rotation(self) -> SecretKey:
+    def begin_rotation(self, *, anew: bool = False) -> SecretKey:
         return _provided(self.all())
 
     def remove(self, key_id: str) -> bool:
@@ -158,7 +158,7 @@ class TpmKeys:
     def by_id(self, key_id: str) -> SecretKey | None:
         return next((key for key in self.all() if key.key_id == key_id), None)
 
-    def begin_rotation(self) -> SecretKey:
+    def begin_rotation(self, *, anew: bool = False) -> SecretKey:
         return _provided(self.all())
 
     def remove(self, key_id: str) -> bool:

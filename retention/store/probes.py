@@ -147,7 +147,11 @@ def not_under(connection: sqlite3.Connection, key_id: str, after: str, most: int
 def rewrap(
     connection: sqlite3.Connection, receipt: str, key_id: str, nonce: bytes, wrapped: bytes
 ) -> None:
-    """Replace the wrapped key of a row; the file stays as it is."""
+    """Replace the wrapped key of a row, overwriting it; the file stays as it is.
+
+    Call `fold_wal` after the transaction is committed.
+    """
+    connection.execute("PRAGMA secure_delete = ON")
     connection.execute(
         "UPDATE probes SET key_id = ?, nonce = ?, wrapped = ? WHERE receipt = ?",
         (key_id, nonce, wrapped, receipt),

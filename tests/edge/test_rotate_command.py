@@ -153,6 +153,23 @@ def test_a_rotation_keeps_a_key_that_rows_still_need(
     assert reference_keys.by_id(old.key_id) == old
 
 
+def test_a_row_that_never_opens_does_not_end_all_further_rotations(
+    filled: NodeStore, reference_keys: ReferenceKeys
+) -> None:
+    first = reference_keys.newest()
+    with filled.write() as connection:
+        connection.execute(
+            "UPDATE reference_templates SET sealed = zeroblob(528) WHERE person_ref = ?",
+            (PEOPLE[0],),
+        )
+    second = rotate(filled, reference_keys, silent)
+    third = rotate(filled, reference_keys, silent)
+    assert (third.references, third.probes, third.damaged) == (4, 3, 1)
+    assert (third.removed, third.kept) == ([second.key_id], [first.key_id])
+    assert reference_keys.newest().key_id == third.key_id
+    assert under(filled) == {first.key_id, third.key_id}
+
+
 def test_rows_whose_key_is_lost_stay_and_are_told(
     filled: NodeStore, reference_keys: ReferenceKeys, config: EdgeConfig
 ) -> None:
