@@ -72,7 +72,8 @@ def compare(protocol: Protocol, captured: Captured) -> Compared:
         np.array([protocol.person[pair.right] for pair in pairs], dtype=np.int64),
     )
     if protocol.folds is None:
-        folds, named = random_folds(len(pairs)), "ten folds drawn with a seed"
+        folds = random_folds(len(pairs))
+        named = f"{len(np.unique(folds))} folds drawn with a seed"
     else:
         folds = protocol.folds[np.array(made)]
         named = f"the protocol's {len(np.unique(protocol.folds))} folds"

@@ -58,6 +58,9 @@ def run(wanted: argparse.Namespace) -> int:
     from identity.errors import IdentityError, ImageRefused, PolicyRefused, ProtocolRefused
 
     try:
+        if wanted.plots is not None:
+            # Now, because a long run should not end in a folder that cannot be written.
+            wanted.plots.mkdir(parents=True, exist_ok=True)
         found, compared = _evaluated(wanted)
         if wanted.plots is not None:
             found["plots"] = _drawn(wanted, found, compared)
@@ -154,7 +157,6 @@ def _drawn(wanted: argparse.Namespace, found: Json, compared: Compared) -> list[
     from identity.statistics import Scored, threshold_for
 
     folder: Path = wanted.plots
-    folder.mkdir(parents=True, exist_ok=True)
     scored = compared.scored
     curves = {"first model": scored}
     if compared.second is not None:
@@ -185,9 +187,10 @@ def _show(found: Json) -> None:
         assert isinstance(rows, list)  # noqa: S101 - built by report; for the type checker
         for row in rows:
             low, high = row["fnmr_ci"]
+            few = "" if row.get("resolved", True) else " 比对次数不足 / too few comparisons"
             print(
                 f"  {name}: FMR {row['fmr_target']:g} threshold {row['threshold']:.4f} "
-                f"FMR {row['fmr']:.6f} FNMR {row['fnmr']:.6f} [{low:.6f}, {high:.6f}]"
+                f"FMR {row['fmr']:.6f} FNMR {row['fnmr']:.6f} [{low:.6f}, {high:.6f}]{few}"
             )
     for name in ("fusion", "timing_ms", "plots"):
         if name in found:

@@ -104,10 +104,11 @@ class People:
         present = np.unique(numbers)
         random = np.random.default_rng(seed)
         self._scored = scored
-        self._times = np.zeros((resamples, count))
+        # How often each person was drawn: small numbers, of as many people as a protocol has.
+        self._times = np.zeros((resamples, count), dtype=np.uint16)
         for row in self._times:
             drawn = present[random.integers(0, len(present), len(present))]
-            row += np.bincount(drawn, minlength=count)
+            row[:] = np.bincount(drawn, minlength=count)
 
     def weights(self, wanted: Bools, rows: slice = slice(None)) -> Floats:
         """Return how often each wanted comparison occurs in each resample (resamples, wanted).

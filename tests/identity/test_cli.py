@@ -137,6 +137,18 @@ def test_evaluate_in_words_names_every_rate(
     shown = capsys.readouterr().out
     assert "3 同人 / mated, 3 异人 / non-mated" in shown
     assert shown.count("FNMR") >= 3
+    # Three non-mated comparisons allow not even one false match at any of the targets.
+    assert shown.count("too few comparisons") == 3
+    assert "over 6 folds" in shown
+
+
+def test_a_folder_for_plots_that_cannot_be_is_told_before_anything_is_computed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    argv = ["evaluate", str(tmp_path / "no.csv"), "--images", str(tmp_path)]
+    assert main([*argv, "--plots", str(tmp_path / "file")]) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
