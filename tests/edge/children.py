@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import threading
 from pathlib import Path
 
 from edge.config import EdgeConfig
@@ -41,6 +43,16 @@ def ends(context: ProcessContext) -> None:
     """Fail at once."""
     _mark(context, "started")
     raise RuntimeError("failing on purpose")
+
+
+def leaves_a_thread(context: ProcessContext) -> None:
+    """End orderly, but for a thread that waits for something that does not come."""
+    threading.Thread(target=threading.Event().wait, name="frames", daemon=True).start()
+    atexit.register(_mark, context, "finalised")
+    _mark(context, "started")
+    while not context.stop.wait(0.05):
+        context.beat()
+    _mark(context, "sealed")
 
 
 def hangs(context: ProcessContext) -> None:

@@ -110,6 +110,7 @@ def test_killed_child_is_restarted_recorded_and_the_others_are_left_alone(config
         (first,) = marks(config, "works", "started")
         until(lambda: len(records(config, "process.exited")) >= 3)  # `ends` is given up
         assert psutil.pid_exists(first)
+        assert psutil.Process(first).rlimit(psutil.RLIMIT_CORE) == (0, 0), "faces in a core file"
         os.kill(first, signal.SIGKILL)
         until(lambda: len(marks(config, "works", "started")) == 2)
     exits = records(config, "process.exited")
@@ -118,6 +119,15 @@ def test_killed_child_is_restarted_recorded_and_the_others_are_left_alone(config
     assert [one["exit_code"] for one in exits if one["process"] == "works"] == [-9]
     assert len(marks(config, "works", "sealed")) == 1
     assert len(records(config, "node.started")) == len(records(config, "node.stopped")) == 1
+
+
+def test_child_with_a_thread_that_does_not_end_ends_well(config):
+    """Native code that comes back to an interpreter at its end aborts the process."""
+    with running(Supervisor(config, [spec("leaves_a_thread")])):
+        until(lambda: len(marks(config, "leaves_a_thread", "started")) == 1)
+    assert len(marks(config, "leaves_a_thread", "sealed")) == 1
+    assert marks(config, "leaves_a_thread", "finalised") == []
+    assert records(config, "process.exited") == []
 
 
 def test_silent_child_is_killed_and_restarted(config):
