@@ -22,6 +22,7 @@ from retention.records.envelope import parse_record
 from retention.records.errors import MalformedRecord, ProofRejected
 from retention.records.fields import Count, Digest, Frozen
 from retention.records.merkle import leaf_hash, verify_inclusion
+from retention.records.people import ProbesErased
 from retention.records.signing import Context, Signer, verify_signature
 from retention.store import holds, people, probes
 from retention.store.database import NodeStore
@@ -180,12 +181,32 @@ def _told_of(
     """Return the records of everything that was erased for a person, and of the withdrawal."""
     erased = _said(connection, "reference.erased", "$.payload.person_ref")
     withdrawn = _said(connection, "consent.withdrawn", "$.payload.consent")
-    probes_gone = _said(connection, "probes.erased", "$.payload.receipts[0]")
+    theirs = set(gone) | _receipts_of(connection, person_ref)
+    probes_gone = [
+        (sequence, ProbesErased.model_validate_json(payload))
+        for sequence, payload in _said(connection, "probes.erased", "$.payload")
+    ]
     return [
         *(sequence for sequence, person in erased if person == person_ref),
         *(sequence for sequence, which in withdrawn if which == consent),
-        *(sequence for sequence, first in probes_gone if first in gone),
+        *(
+            sequence
+            for sequence, said in probes_gone
+            if said.cause == "consent_withdrawn" and not theirs.isdisjoint(said.receipts)
+        ),
     ]
+
+
+def _receipts_of(connection: sqlite3.Connection, person_ref: str) -> set[str]:
+    """Return the receipts of decisions about a person, so that a proof that is asked for later also
+    tells of evidence that went before, or that a hold kept then."""
+    rows = connection.execute(
+        "SELECT json_extract(CAST(bytes AS TEXT), '$.payload.receipt.receipt') FROM log"
+        " WHERE kind = 'identity.decided' AND disposed_by IS NULL"
+        " AND instr(bytes, CAST(? AS BLOB)) > 0",
+        (f'"subject_ref":"{person_ref}"',),
+    )
+    return {str(row[0]) for row in rows}
 
 
 def _said(connection: sqlite3.Connection, kind: str, path: str) -> list[tuple[int, str]]:

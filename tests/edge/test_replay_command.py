@@ -36,7 +36,7 @@ from retention.records.receipts import sign_receipt
 from retention.store import people
 from retention.store.database import NodeStore
 from retention.store.log import all_records, append
-from retention.withdrawal import withdraw
+from retention.withdrawal import check_proof, withdraw
 from tests.edge.verifier.kit import Bench
 from tests.edge.verifier.test_probe_keeper import give_told_consent
 from tests.golden.samples import RECEIPT
@@ -228,6 +228,19 @@ def test_withdrawn_consent_is_told_with_the_date(
     code, told = run()
     assert (code, told["verdict"], told["reason"]) == (1, "not_replayable", "EVIDENCE_WITHDRAWN")
     assert told["since"] is not None
+
+
+def test_a_proof_that_is_asked_for_again_tells_of_the_evidence_too(node: Recorded) -> None:
+    """The counter's page withdraws first, and gives the file when it is asked for it."""
+    signer = node.config.keys().signer()
+    first = withdraw(node.store, node.consent, signer, counter="counter-1")
+    again = withdraw(node.store, node.consent, signer, counter="counter-1")
+    assert (first.probes, again.probes) == ((node.receipt.receipt,), ())
+    check_proof(again.proof, signer.public_key)
+    assert [one.record for one in again.proof.records] == [
+        one.record for one in first.proof.records
+    ]
+    assert node.receipt.receipt in again.proof.records[-1].record
 
 
 def test_an_erased_reference_is_told_with_the_date_while_the_evidence_is_held(
