@@ -24,7 +24,7 @@ from identity.liveness.windows import HEIGHT, WIDTH
 from identity.looked import LookedFrame
 from identity.policy import LivenessLimits
 from models.opencv import cv2
-from models.values import FaceDetection, Image
+from models.values import FaceDetection, Image, Landmarks
 from retention.records.canonical import canonical_bytes, parse_canonical
 from retention.records.clock import from_text, to_text
 from retention.records.errors import MalformedRecord
@@ -219,12 +219,11 @@ def _frame(described: _Frame, rest: memoryview) -> tuple[LookedFrame, memoryview
     if any(len(images[slot]) > 1 for slot in _SHAPES if slot != "passive"):
         raise EvidenceUnreadable("a frame has an image twice")
     x, y, width, height = (float.fromhex(value) for value in described.box)
-    points = np.array([float.fromhex(value) for value in described.points], dtype=np.float32)
     frame = LookedFrame(
         offset_ns=described.at,
         frame_size=described.size,
         face=FaceDetection(
-            (x, y, width, height), points.reshape(5, 2), float.fromhex(described.score)
+            (x, y, width, height), _landmarks(described), float.fromhex(described.score)
         ),
         pixels_digest=bytes.fromhex(described.digest),
         aligned=next(iter(images["aligned"]), None),
@@ -233,6 +232,13 @@ def _frame(described: _Frame, rest: memoryview) -> tuple[LookedFrame, memoryview
         passive=tuple(images["passive"]),
     )
     return frame, rest
+
+
+def _landmarks(described: _Frame) -> Landmarks:
+    points = np.array([float.fromhex(value) for value in described.points])
+    if np.abs(points).max() > np.finfo(np.float32).max:
+        raise EvidenceUnreadable("a landmark is too large")
+    return points.astype(np.float32).reshape(5, 2)
 
 
 def _piece(rest: memoryview, most: int) -> tuple[bytes, memoryview]:

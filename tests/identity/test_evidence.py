@@ -20,6 +20,7 @@ from identity.looked import LookedFrame
 from identity.policy import load_policy
 from models.opencv import cv2
 from models.values import FaceDetection, Image
+from retention.records.canonical import canonical_bytes, parse_canonical
 from tests.identity.support import CAMERA, SEED
 
 LIMITS = load_policy().liveness
@@ -224,6 +225,18 @@ def test_a_number_that_is_none_is_not_written(value: float) -> None:
     wrong = replace(frame, face=replace(frame.face, score=value))
     with pytest.raises(ValueError, match="not finite"):
         encode(_one(wrong))
+
+
+@pytest.mark.parametrize("points", [[1e39] * 10, [-1e308] + [0.0] * 9])
+def test_landmarks_beyond_their_numbers_are_refused(points: list[float]) -> None:
+    """They would be read as infinite, which was never written."""
+    plain = encode(_one(replace(looked(0), aligned=None, window=None, anchored=None, passive=())))
+    header = parse_canonical(plain[5:], limit=10**6)
+    assert isinstance(header, dict)
+    header["frames"][0]["points"] = [value.hex() for value in points]  # type: ignore[index, call-overload]
+    changed = canonical_bytes(header)
+    with pytest.raises(EvidenceUnreadable, match="landmark"):
+        decode(plain[:1] + struct.pack(">I", len(changed)) + changed)
 
 
 ENCODED = encode(evidence(2))
