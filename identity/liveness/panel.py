@@ -51,6 +51,9 @@ SIGNALS: tuple[About, ...] = (
 # What a turn made as asked cannot settle: it says nothing about where the pictures come from.
 _BEYOND_CHALLENGE = frozenset({"camera", "replay", "likeness"})
 
+# What speaks of a picture that does not change, and of nothing else.
+_STILL = frozenset({static_input.ABOUT.name, replay.ABOUT.name})
+
 
 class Panel:
     """The signals of one attempt, measured as its frames come. Not shared between threads.
@@ -226,14 +229,16 @@ def suspected(signals: Sequence[Signal], limits: LivenessLimits) -> tuple[str, .
     """Return the names of the signals that make this a suspected attack; () when there is none.
 
     A passive model that only doubts is none: it doubts living people too. Nor is stillness alone,
-    which is refused but accuses nobody: an old customer keeps still, and who reads does.
+    which is refused but accuses nobody: an old customer keeps still, and so does a camera that
+    froze, whose picture is then also one that was seen before.
     """
     against = tuple(
         each.name
         for each in signals
         if each.verdict is Verdict.FAIL and _forbids(each, limits, turned=True)
     )
-    return () if against == (static_input.ABOUT.name,) else against
+    still = static_input.ABOUT.name in against and set(against) <= _STILL
+    return () if still else against
 
 
 def not_working(

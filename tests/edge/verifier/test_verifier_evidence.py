@@ -216,6 +216,18 @@ def test_who_keeps_still_is_not_accepted_and_never_accused(bench: Bench) -> None
     assert not is_locked(bench)
 
 
+def test_a_camera_that_froze_accepts_and_accuses_nobody(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.enrolled()
+    bench.suspect(2)
+    frozen = bench.frames.draw(0)
+    monkeypatch.setattr(bench.frames, "draw", lambda _: frozen)
+    assert {bench.verify().outcome for _ in range(2)} == {"REFER"}
+    assert len(suspicions(bench)) == 2
+    assert not is_locked(bench)
+
+
 def test_the_same_pictures_played_again_are_known(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +237,7 @@ def test_the_same_pictures_played_again_are_known(
     assert bench.verify().outcome == "ACCEPT"
     replayed = bench.verify()
     assert (replayed.outcome, replayed.reasons) == ("REFER", ("REPLAYED_FRAMES",))
+    assert suspicions(bench)[-1].signals == ("replay",)
 
 
 # -- looking without a session --------------------------------------------------------------------

@@ -273,8 +273,17 @@ def test_who_merely_keeps_still_is_refused_but_no_suspect() -> None:
     assert suspected(unmoved, LIMITS) == ()
     asked = signals(motion=still, planarity=not_assessed("planarity"), challenge=ASKED)
     assert suspected(asked, LIMITS) == ()
-    replayed = failed("replay", "REPLAYED_FRAMES", 2.0, 0.0)
-    assert suspected(signals(motion=still, replay=replayed), LIMITS) == ("replay", "motion")
+    copied = failed("likeness", "REPLAYED_FRAMES", 0.99, 0.97)
+    assert suspected(signals(motion=still, likeness=copied), LIMITS) == ("likeness", "motion")
+
+
+def test_a_camera_that_froze_accuses_nobody_but_a_film_played_again_does() -> None:
+    still = failed("motion", "STATIC_INPUT", 0.0, 0.01)
+    seen = failed("replay", "REPLAYED_FRAMES", 2.0, 0.0)
+    frozen = signals(motion=still, replay=seen, planarity=not_assessed("planarity"))
+    assert refusals(frozen, LIMITS) == ("REPLAYED_FRAMES",)
+    assert suspected(frozen, LIMITS) == ()
+    assert suspected(signals(replay=seen), LIMITS) == ("replay",)
 
 
 def test_what_cannot_work_here_is_named() -> None:
