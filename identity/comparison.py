@@ -13,6 +13,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from identity.bands import Scale
 from identity.calibration import LoadedCalibration
 from identity.faces import dominant
 from identity.policy import IdentityPolicy
@@ -37,8 +38,8 @@ class Comparison:
 
     `score` is the mean over the probes, as soon as every picture has one dominant face; while a
     picture has a problem of quality it is for information, and the outcome stays RETRY. `threshold`
-    is that of the amount asked about, else of the least strict band. A match holds for amounts up
-    to `amount_limit`, or for any amount.
+    and the `false_match_rate` of a transaction are those of the amount asked about, else of the
+    least strict band. A match holds for amounts up to `amount_limit`, or for any amount.
     """
 
     outcome: str
@@ -46,6 +47,7 @@ class Comparison:
     problems: tuple[PictureProblem, ...]
     score: float | None
     neg_log10_fmr: float | None
+    false_match_rate: Decimal
     threshold: float
     amount_limit: Decimal | None
     any_amount: bool
@@ -79,14 +81,7 @@ class Comparer:
         values.require_contract(embedder.contract_id)
         self._policy, self._values = policy, values
         self._detector, self._embedder = detector, embedder
-        # As at the counter: the rate is of a transaction, so each of its comparisons gets a part.
-        chances = policy.transaction.comparisons
-        self._bands = [
-            (band, values.threshold(band.false_match_rate / chances)) for band in policy.bands
-        ]
-        asked = policy.bands[0] if amount is None else policy.band_of(amount)
-        self._threshold = next(threshold for band, threshold in self._bands if band is asked)
-        self._grey_threshold = values.threshold(policy.matching.grey_false_match_rate)
+        self._scale = Scale.of(policy, calibration, "current", amount)
 
     def compare(self, reference: Image, probes: Sequence[Image]) -> Comparison:
         """Compare BGR pictures. Raises InferenceFailed, and ValueError without a probe."""
@@ -104,19 +99,19 @@ class Comparer:
         if len(embeddings) == len(results):
             score = float(np.mean([cosine(embeddings[0], other) for other in embeddings[1:]]))
         outcome, reasons = self._judged(score, problems)
-        reached = [
-            band for band, threshold in self._bands if score is not None and score >= threshold
-        ]
-        matched = outcome == "ACCEPT"
+        reached = None
+        if score is not None and outcome == "ACCEPT":
+            reached = self._scale.strictest_reached(score)
         return Comparison(
             outcome=outcome,
             reasons=reasons,
             problems=problems,
             score=score,
             neg_log10_fmr=None if score is None else self._values.neg_log10_fmr(score),
-            threshold=self._threshold,
-            amount_limit=reached[-1].up_to if matched else None,
-            any_amount=matched and reached[-1].up_to is None,
+            false_match_rate=self._scale.needed.false_match_rate,
+            threshold=self._scale.needed.threshold,
+            amount_limit=None if reached is None else reached.up_to,
+            any_amount=reached is not None and reached.up_to is None,
             quality=tuple(result.quality for result in results),
             timing_ms={step: round(spent, 1) for step, spent in timing.items()},
         )
@@ -145,8 +140,5 @@ class Comparer:
     ) -> tuple[str, tuple[str, ...]]:
         if score is None or problems:
             return "RETRY", tuple(dict.fromkeys(problem.reason for problem in problems))
-        if score >= self._threshold:
-            return "ACCEPT", ("MATCH",)
-        if score >= self._bands[0][1]:
-            return "REFER", ("AMOUNT_TOO_HIGH",)
-        return "REFER", ("INCONCLUSIVE" if score >= self._grey_threshold else "MISMATCH",)
+        reasons = self._scale.reasons(score)
+        return ("REFER", reasons) if reasons else ("ACCEPT", ("MATCH",))

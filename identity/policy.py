@@ -190,12 +190,6 @@ class IdentityPolicy(_Part):
             raise ValueError("matching.stale_false_match_rate must not be above that of a band")
         return self
 
-    def band_of(self, amount: Decimal | None) -> Band:
-        """Return the band of an amount in yuan; the strictest when the amount is not known."""
-        if amount is None:
-            return self.bands[-1]
-        return next(band for band in self.bands if band.up_to is None or amount <= band.up_to)
-
     @property
     def digest(self) -> str:
         """Return the SHA-256 over the canonical JSON of this policy, in hexadecimal."""

@@ -28,7 +28,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("reference", type=Path, metavar="REFERENCE")
     parser.add_argument("probes", type=Path, nargs="+", metavar="PROBE")
     parser.add_argument(
-        "--amount", type=_amount, metavar="YUAN", help="the amount; else the strictest band"
+        "--amount", type=_amount, metavar="YUAN", help="the amount; else the least strict band"
     )
     parser.add_argument("--policy", type=Path, help="an identity policy (TOML)")
     parser.add_argument("--models", type=Path, help="the models folder")
@@ -80,7 +80,6 @@ def run(wanted: argparse.Namespace) -> int:
     except (IdentityError, ModelsError) as exc:
         return _failed(str(exc), wanted.json, 1)
     names = [str(path) for path in (wanted.reference, *wanted.probes)]
-    band = policy.band_of(wanted.amount)
     report: dict[str, object] = {
         "format": _FORMAT,
         "decision": found.outcome,
@@ -89,7 +88,7 @@ def run(wanted: argparse.Namespace) -> int:
         "score": found.score,
         "threshold": found.threshold,
         "neg_log10_fmr": found.neg_log10_fmr,
-        "false_match_rate_target": str(band.false_match_rate),
+        "false_match_rate_target": f"{found.false_match_rate:f}",
         "comparisons_allowed": policy.transaction.comparisons,
         "amount_limit": None if found.amount_limit is None else str(found.amount_limit),
         "any_amount": found.any_amount,

@@ -236,12 +236,16 @@ def test_keys_that_others_may_read_and_keys_of_another_length_are_refused(
 def test_the_amount_decides_the_band(people: People, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [str(people.path("person-a", number)) for number in (1, 2)]
     found = {}
-    for amount in ("10", "5000"):
-        main(["verify", *paths, "--amount", amount, "--json"])
+    for amount in ("10", "5000", "any"):
+        asked = [] if amount == "any" else ["--amount", amount]
+        main(["verify", *paths, *asked, "--json"])
         found[amount] = json.loads(capsys.readouterr().out)
     assert found["10"]["threshold"] < found["5000"]["threshold"]
     assert found["10"]["false_match_rate_target"] == "0.0001"
     assert found["5000"]["false_match_rate_target"] == "0.00002"
+    # Without an amount threshold and target are those of the least strict band, both.
+    for key in ("threshold", "false_match_rate_target"):
+        assert found["any"][key] == found["10"][key]
 
 
 @pytest.mark.parametrize("amount", ["-1", "nan", "lots", "1e12"])

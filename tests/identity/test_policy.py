@@ -56,14 +56,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         load_policy(tmp_path / "absent.toml")
 
 
-def test_the_band_of_an_amount_is_the_first_that_holds_it(policy: IdentityPolicy) -> None:
-    small, large = policy.bands
-    assert policy.band_of(Decimal("0")) is small
-    assert policy.band_of(Decimal("1000.00")) is small
-    assert policy.band_of(Decimal("1000.01")) is large
-    assert policy.band_of(None) is large
-
-
 def test_equal_rates_in_every_band_are_allowed(policy: IdentityPolicy) -> None:
     alike = SHIPPED.replace('false_match_rate = "1e-4"', 'false_match_rate = "2e-5"', 1)
     assert [band.false_match_rate for band in parse_policy(alike, "p").bands] == [
