@@ -199,9 +199,11 @@ class IdentityPolicy(_Part):
 def parse_policy(text: str, source: str) -> IdentityPolicy:
     """Read a policy from TOML text. Raises PolicyRefused naming source, key and what is allowed."""
     try:
-        return IdentityPolicy.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as exc:
+        values = tomllib.loads(text)
+    except (ValueError, RecursionError) as exc:  # too many digits or brackets are no TOML error
         raise PolicyRefused(source, f"not TOML: {exc}") from exc
+    try:
+        return IdentityPolicy.model_validate(values)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"]) or "policy"

@@ -42,6 +42,8 @@ def test_the_digest_is_of_the_values(policy: IdentityPolicy) -> None:
         ("[liveness]", "[livenes]", "livenes|liveness"),
         ('grey_false_match_rate = "1e-3"', 'grey_false_match_rate = "1e-5"', "must not be below"),
         ("[matching]", "[matching", "not TOML"),
+        ("frames = 4", "frames = " + "[" * 20_000, "not TOML"),
+        ("frames = 4", "frames = " + "9" * 5_000, "not TOML"),
     ],
 )
 def test_a_policy_out_of_bounds_is_refused(find: str, put: str, named: str) -> None:
