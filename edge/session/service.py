@@ -144,12 +144,17 @@ class SessionService:
         return self.act(form.session, caller, lambda state: commands.declare_proxy(state, form))
 
     def attest(
-        self, caller: Caller, session: str, pharmacist: str, document_type: str
+        self,
+        caller: Caller,
+        session: str,
+        pharmacist: str,
+        document_type: str,
+        *,
+        of: str | None = None,
     ) -> SessionState:
         """Record a pharmacist's comparison of a document, once the credential was checked. The face
         method of whoever was attested is open again. A child is not verified in person."""
-
-        return self.vouch(caller, session, by_pharmacist(pharmacist, document_type))
+        return self.vouch(caller, session, by_pharmacist(pharmacist, document_type), of=of)
 
     def vouch(
         self, caller: Caller, session: str, said: Vouched, *, of: str | None = None
@@ -162,7 +167,7 @@ class SessionService:
             if refusal is not None:
                 return refusal
             if of is not None and of != state.subject[0]:
-                return commands.refuse("RECEIPT_OTHER_CLAIM", "somebody else is verified now")
+                return commands.refuse("SUBJECT_CHANGED")
             decided = receipts.vouched(
                 state,
                 said,

@@ -154,11 +154,19 @@ def say_child(parts: Parts, caller: Caller, session: str) -> SessionState:
     return decided(parts, parts.service.say_child(caller, session))
 
 
-def attest(parts: Parts, caller: Caller, session: str, body: AttestationRequest) -> SessionState:
-    """Record that a pharmacist compared the document. Raises Refusal."""
+def attest(
+    parts: Parts,
+    caller: Caller,
+    session: str,
+    body: AttestationRequest,
+    *,
+    of: str | None = None,
+) -> SessionState:
+    """Record that a pharmacist compared the document, `of` this person and nobody else. Raises
+    Refusal."""
     look_up(parts, caller, session)
     pharmacists.check(parts.store, body.pharmacist, body.secret.get_secret_value())
-    state = parts.service.attest(caller, session, body.pharmacist, body.document_type)
+    state = parts.service.attest(caller, session, body.pharmacist, body.document_type, of=of)
     return decided(parts, state)
 
 

@@ -96,6 +96,8 @@ REASONS: tuple[Reason, ...] = (
     Reason("DEVICE_UNAVAILABLE", "核验设备不可用", "The device is not available", *_OTHER),
     Reason("DEVICE_REFUSED", "设备核验未通过", "The device did not confirm the person", *_OTHER),
     Reason("METHOD_NOT_CONFIGURED", "本店未配置这种方式", "This node has no such device", *_OTHER),
+    Reason("SUBJECT_CHANGED", "核验对象已变更", "Somebody else is verified now",
+           "请返回业务页面，核对当前的人", "Go back to the session and verify who is there now"),
     # the pharmacist on duty
     Reason("PHARMACIST_ABSENT", "药师不在岗", "No pharmacist is present",
            "请药师签到；非处方药可先办理", "Sign the pharmacist in; other lines may go on"),

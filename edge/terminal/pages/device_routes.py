@@ -15,6 +15,7 @@ from edge.terminal import actions, consents, device_actions
 from edge.terminal.models import SessionRequest
 from edge.terminal.pages.forms import read
 from edge.terminal.pages.once import Once
+from edge.terminal.pages.whom import require_same
 from edge.terminal.pages.wiring import Form, Here, go_on, session_path
 from edge.terminal.parts import Parts
 from identity.methods import DeviceMethod, Method
@@ -53,6 +54,8 @@ def device_router(parts: Parts, _kit: PageKit, once: Once) -> APIRouter:
         return _vouched(request, session, caller, form, "fingerprint")
 
     def _vouched(request: Request, session: Id, caller: Here, form: Form, way: str) -> Response:
+        require_same(parts.service.load(caller, session), form)
+
         def deed() -> str:
             device_actions.verify(parts, caller, session, BY_PATH[way])
             return session_path(session)
@@ -62,6 +65,7 @@ def device_router(parts: Parts, _kit: PageKit, once: Once) -> APIRouter:
     @router.post("/{session}/card-reference")
     def card_reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
+        require_same(state, form)
         given = consents.consented(parts, state)
 
         def deed() -> str:

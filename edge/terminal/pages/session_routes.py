@@ -29,6 +29,7 @@ from edge.terminal.pages import notice
 from edge.terminal.pages.forms import Posted, at_fault, error_of, read
 from edge.terminal.pages.once import Once
 from edge.terminal.pages.path import NEUTRAL, NOT_ENROLLED, RENEW, path_of, way_of
+from edge.terminal.pages.whom import require_same, whom_of
 from edge.terminal.pages.wiring import Form, Here, bar, go_on, session_path
 from edge.terminal.parts import Parts
 from edge.terminal.views import SessionView
@@ -63,6 +64,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     @router.post("/consent")
     def consent(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
+        require_same(state, form)
         terms = ConsentTerms(
             purpose=consents.PURPOSE,
             notice_version=notice.VERSION,
@@ -85,6 +87,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     @router.post("/reference")
     def reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
+        require_same(state, form)
         given = consents.consented(parts, state)
         picture = form.files.get("picture")
         if picture is None:
@@ -109,6 +112,7 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     @router.post("/camera-reference")
     def camera_reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
         state = actions.look_up(parts, caller, session)
+        require_same(state, form)
         given = consents.consented(parts, state)
 
         def deed() -> str:
@@ -119,6 +123,8 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
 
     @router.post("/child")
     def child(request: Request, session: Id, caller: Here, form: Form) -> Response:
+        require_same(parts.service.load(caller, session), form)
+
         def deed() -> str:
             actions.say_child(parts, caller, session)
             return session_path(session)
@@ -127,6 +133,8 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
 
     @router.post("/verification")
     def verification(request: Request, session: Id, caller: Here, form: Form) -> Response:
+        require_same(parts.service.load(caller, session), form)
+
         def deed() -> str:
             actions.verify(parts, caller, session)
             return session_path(session)
@@ -135,10 +143,12 @@ def session_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
 
     @router.post("/attestation")
     def attestation(request: Request, session: Id, caller: Here, form: Form) -> Response:
-        body = read("attestation", AttestationRequest, form.nested("once"))
+        state = parts.service.load(caller, session)
+        require_same(state, form)
+        body = read("attestation", AttestationRequest, form.nested("once", "whom"))
 
         def deed() -> str:
-            actions.attest(parts, caller, session, body)
+            actions.attest(parts, caller, session, body, of=state.subject[0])
             return session_path(session)
 
         return go_on(request, once.do(caller.terminal, form.press(), deed))
@@ -190,6 +200,7 @@ def page_values(
     enrols = view.no_face is None or view.no_face.code not in NOT_ENROLLED
     return {
         "view": view,
+        "whom": whom_of(state),
         "path": path_of(view, step),
         "way": chosen,
         "leaving": leaving,

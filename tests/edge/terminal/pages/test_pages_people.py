@@ -42,6 +42,58 @@ def test_the_words_of_a_version_of_the_notice_never_change() -> None:
     assert notice.sha256(90) != notice.sha256(365)
 
 
+# -- somebody else meanwhile ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["document", "consent", "reference", "face"])
+def test_a_page_that_was_shown_for_the_patient_does_nothing_for_the_purchaser(
+    visitor: Visitor,
+    verifier: FakeVerifier,
+    pharmacist: tuple[str, str],
+    store: NodeStore,
+    way: str,
+) -> None:
+    """Two tabs: in one the purchaser is registered while the other still shows the patient."""
+    page = open_session(visitor)
+    proxy = chosen(visitor, page, "proxy")
+    values: dict[str, str] = {}
+    files: dict[str, bytes] = {}
+    if way in ("reference", "face"):
+        # The purchaser agreed on an earlier day.
+        number = GUARDIAN["certificate.number"]
+        earlier = open_session(visitor, **{"claim.certificate.number": number})
+        visitor.send(earlier.form("/consent"))
+        page = visitor.send(page.form("/consent"))
+        files = {"picture": b"the patient's card"}
+    if way == "face":
+        page, files = visitor.send(page.form("/reference"), files=files), {}
+    if way == "document":
+        page = chosen(visitor, page, "document")
+        values = {"pharmacist": pharmacist[0], "secret": pharmacist[1]}
+    stale = page.form({"document": "/attestation", "face": "/verification"}.get(way, f"/{way}"))
+    asked = len(verifier.requests)
+    visitor.send(proxy.form("/proxy"), GUARDIAN, files={"both": b"signed"})
+
+    part = visitor.send(stale, values, files=files, htmx=True)
+
+    assert (part.status, "核验对象已变更" in part.text) == (409, True)
+    assert len(verifier.requests) == asked
+    with store.read() as connection:
+        consents, references = (
+            connection.execute(query).fetchone()[0]
+            for query in (
+                "SELECT count(*) FROM consents",
+                "SELECT count(*) FROM reference_templates",
+            )
+        )
+    assert (consents, references) == {
+        "document": (0, 0), "consent": (0, 0), "reference": (2, 0), "face": (2, 1)
+    }[way]  # fmt: skip
+    now = visitor.get(page.url)
+    assert "basket" not in now.marks
+    assert "现在核验代购人 张*" in now.text
+
+
 # -- children -------------------------------------------------------------------------------------
 
 
