@@ -79,6 +79,11 @@ class SimulatedCamera:
         self._mode = "live"
         self._last: Pixels | None = None
         self._was_watched = False
+        # The coded pictures since the last key picture, the whole group before them, and what is
+        # left of that when it is sent again and again.
+        self._group: list[tuple[tuple[bytes, ...], bool]] = []
+        self._whole: list[tuple[tuple[bytes, ...], bool]] = []
+        self._again: list[tuple[tuple[bytes, ...], bool]] = []
         self._black = np.zeros((pictures.height, pictures.width, 3), np.uint8)
         units, _ = self._encoder.encode(self._black, -1, force_key=True)
         track = H264Track.from_key_picture(units, pictures.frames_per_second)
@@ -108,8 +113,7 @@ class SimulatedCamera:
         if self._server.playing == 0:
             self._was_watched = False
             return
-        pixels = self._picture()
-        units, is_key = self._encoder.encode(pixels, self._ordinal, force_key=not self._was_watched)
+        units, is_key = self._coded()
         self._was_watched = True
         ticks = self._ordinal / self._pictures.frames_per_second + self._clock_offset_seconds
         rtp_time = round(ticks * CLOCK_HZ) & 0xFFFFFFFF
@@ -134,9 +138,15 @@ class SimulatedCamera:
             case Plain(command="freeze"):
                 self._picture()
                 self._mode = "frozen"
+            case Plain(command="loop"):
+                # One group more is filmed, of who is there now; that one comes again and again.
+                self._group, self._whole, self._again = [], [], []
+                self._was_watched, self._mode = False, "looped"
             case Plain(command="black"):
                 self._mode = "black"
             case Plain(command="resume"):
+                if self._mode == "looped":
+                    self._was_watched = False  # what comes next refers to nothing that was sent
                 self._mode = "live"
             case Plain(command="drop"):
                 self._server.drop_clients()
@@ -162,6 +172,19 @@ class SimulatedCamera:
             "ordinal": self._ordinal,
             "clock_offset_seconds": self._clock_offset_seconds,
         }
+
+    def _coded(self) -> tuple[tuple[bytes, ...], bool]:
+        """Return the next coded picture: of the scene, or of the group that comes again."""
+        if self._mode == "looped" and self._whole:
+            if not self._again or not self._was_watched:
+                self._again = list(self._whole)
+            return self._again.pop(0)
+        pixels = self._picture()
+        coded = self._encoder.encode(pixels, self._ordinal, force_key=not self._was_watched)
+        if coded[1]:
+            self._whole, self._group = self._group, []
+        self._group.append(coded)
+        return coded
 
     def _picture(self) -> Pixels:
         if self._mode == "black":

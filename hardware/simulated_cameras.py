@@ -54,12 +54,16 @@ class CameraControl:
         """Repeat the last picture, clock included, until ``resume``."""
         return self._send(Plain(camera=self.camera_id, command="freeze"))
 
+    def loop(self) -> Mapping[str, object]:
+        """Send the next group of pictures again and again, as injected, until ``resume``."""
+        return self._send(Plain(camera=self.camera_id, command="loop"))
+
     def black(self) -> Mapping[str, object]:
         """Send black pictures until ``resume``."""
         return self._send(Plain(camera=self.camera_id, command="black"))
 
     def resume(self) -> Mapping[str, object]:
-        """Undo ``freeze`` and ``black``."""
+        """Undo ``freeze``, ``loop`` and ``black``."""
         return self._send(Plain(camera=self.camera_id, command="resume"))
 
     def drop(self) -> Mapping[str, object]:

@@ -98,7 +98,7 @@ class JumpClock(_Command):
 class Plain(_Command):
     """A command without arguments; docs/design/cameras.md says what each does."""
 
-    command: Literal["freeze", "black", "resume", "drop", "unplug", "plug", "status"]
+    command: Literal["freeze", "loop", "black", "resume", "drop", "unplug", "plug", "status"]
 
 
 Command = Annotated[Show | JumpClock | Plain, Field(discriminator="command")]

@@ -157,18 +157,21 @@ def refused(visit: Visit) -> bool:
     return visit.gate is not None and visit.gate.startswith("refused:")
 
 
-def closed_gap(stack: DemoStack, camera: str, seconds: float) -> tuple[int, int] | None:
-    """Return the newest gap of a camera once it is closed, as microseconds from and to."""
+def closed_gap(
+    stack: DemoStack, camera: str, after: float, seconds: float
+) -> tuple[int, int] | None:
+    """Return the gap in a camera's footage that ended after a moment (Unix seconds), once it is
+    closed, as microseconds from and to."""
     store = stack.edge_config.open_store()
 
     def newest() -> tuple[int, int] | None:
         with store.read() as connection:
             row = connection.execute(
-                "SELECT started_at, ended_at FROM gaps WHERE camera = ?"
-                " ORDER BY started_at DESC LIMIT 1",
-                (camera,),
+                "SELECT started_at, ended_at FROM gaps WHERE camera = ? AND layer = 'footage'"
+                " AND ended_at > ? ORDER BY started_at LIMIT 1",
+                (camera, int(after * 1e6)),
             ).fetchone()
-        return (row[0], row[1]) if row is not None and row[1] is not None else None
+        return (row[0], row[1]) if row is not None else None
 
     try:
         wait_until(lambda: newest() is not None, seconds)

@@ -32,10 +32,10 @@ from edge.simulators.demo_identity import (
     genuine,
     guardian_of_child,
     held_photograph,
-    large_amount,
     nobody,
     pharmacist_absent,
     proxy,
+    replayed_pictures,
     two_people,
 )
 from edge.simulators.demo_stack import DemoFailed, DemoStack
@@ -104,7 +104,7 @@ def recorder_killed(counter: Counter) -> Outcome:
     visit = counter.arrive(INSURED)
     killed_at, killed = time.time(), counter.stack.kill_child("edge", name)
     restarted = wait_until(lambda: counter.stack.child_pid("edge", name) != killed, 15)
-    gap = closed_gap(counter.stack, "counter", 20)
+    gap = closed_gap(counter.stack, "counter", killed_at, 20)
     counter.attest(visit)
     counter.complete(visit)
     expected = "restarted, the gap is a row, at most one GOP lost"
@@ -124,9 +124,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     nobody,
     two_people,
     held_photograph,
+    replayed_pictures,
     proxy,
     guardian_of_child,
-    large_amount,
     pharmacist_absent,
     settled_twice,
     basket_changed,

@@ -107,6 +107,23 @@ def test_a_frozen_camera_keeps_sending_the_same_picture(
     assert wait_for(frames, lambda p: stamp_of(p).ordinal > frozen.ordinal) is not None
 
 
+def test_a_looped_camera_sends_the_same_pictures_again_and_then_new_ones(
+    frames: OpenCvFrames, control: CameraControl
+) -> None:
+    wait_for(frames, lambda p: read_stamp(p) is not None)
+    control.loop()
+    shown: dict[int, list[bytes]] = {}
+
+    def comes_again(pixels: Pixels) -> bool:
+        shown.setdefault(stamp_of(pixels).ordinal, []).append(pixels.tobytes())
+        return sum(len(same) > 2 for same in shown.values()) >= 5
+
+    wait_for(frames, comes_again)
+    assert all(len(set(same)) == 1 for same in shown.values())
+    control.resume()
+    assert wait_for(frames, lambda p: stamp_of(p).ordinal > max(shown)) is not None
+
+
 def test_a_black_camera_sends_black(frames: OpenCvFrames, control: CameraControl) -> None:
     control.black()
     black = wait_for(frames, lambda p: float(p.mean()) < 2)
