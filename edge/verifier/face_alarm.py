@@ -40,4 +40,6 @@ class FaceAlarm:
         except StoreUnavailable as exc:
             log.error("face_alarm_waits", detail=str(exc))
             return
+        if reason is not None:
+            log.error("face_method_off", reason=reason)
         self._told, self._in_step = reason, True

@@ -158,9 +158,10 @@ class FaceMethod:
 
 
 def load_method(config: EdgeConfig, store: NodeStore) -> FaceMethod:
-    """Load and check models, calibration and policy, and mark references of another contract.
+    """Load and check models, calibration and keys, and mark references of another contract.
 
-    Raises FaceMethodOff with one line, StoreUnavailable.
+    Whether there is a policy to use now is asked at each use. Raises FaceMethodOff with one line,
+    StoreUnavailable.
     """
     try:
         models = load_models(config.verification.models)
@@ -177,6 +178,5 @@ def load_method(config: EdgeConfig, store: NodeStore) -> FaceMethod:
 
     place, key = config.verification.policy, config.policy_key
     policies = PolicyWatch(place, key, clock=store.clock, require=require)
-    policies.in_force()
     people.mark_outdated(store, models.embedder.contract_id)
     return FaceMethod(models, calibration, policies)

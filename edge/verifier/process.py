@@ -5,8 +5,8 @@ answers pings at once, sends the answers back, and watches the workers. It beats
 only while every worker moves, so a hang of one is a restart of all.
 
 When the face method cannot be loaded the process ends with one clear line and leaves an alarm: the
-face method is then off, loudly, and every other way stays open (US-09). A policy that becomes
-unusable later turns it off in the same way, without ending the process.
+face method is then off, loudly, and every other way stays open (US-09). A policy that cannot be
+used turns it off in the same way, without ending the process: it is back as soon as the policy is.
 """
 
 from __future__ import annotations

@@ -233,10 +233,10 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(method, "load_calibration", lambda _: support.calibration())
 
 
-def test_what_decides_is_kept_when_it_is_loaded(
+def test_what_decides_is_kept_when_it_is_asked_for(
     scripted: None, tmp_path: Path, store: NodeStore
 ) -> None:
-    load_method(simulated(tmp_path), store)
+    load_method(simulated(tmp_path), store).policies.in_force()
     kept = {path.name.split("-")[0] for path in (tmp_path / "identity").iterdir()}
     assert "policy" in kept
 
@@ -267,10 +267,10 @@ def test_a_virtual_camera_turns_the_method_off_outside_simulations(
     scripted: None, tmp_path: Path, store: NodeStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = simulated(tmp_path)
-    load_method(config, store)
+    load_method(config, store).policies.in_force()
     monkeypatch.delenv("COUNTERSIGHT_SIMULATION")
     with pytest.raises(FaceMethodOff, match="camera"):
-        load_method(config, store)
+        load_method(config, store).policies.in_force()
 
 
 def test_keys_that_were_not_handed_over_turn_the_method_off(

@@ -17,7 +17,7 @@ from edge.process import ProcessContext
 from edge.verifier import method, process
 from edge.verifier.client import VerifierClient
 from edge.verifier.face_alarm import SUBJECT, FaceAlarm
-from edge.verifier.method import FaceMethod, PolicyWatch
+from edge.verifier.method import load_method
 from edge.verifier.protocol import VerifierUnavailable
 from edge.verifier.workers import MOST_WAITING
 from identity import policy as module_of_policies
@@ -32,7 +32,6 @@ from retention.records.errors import UsageError
 from retention.records.payloads import IdentityDecided
 from retention.store import alarms
 from retention.store.alarms import Alarm
-from retention.store.database import NodeStore
 from tests.edge.counter_kit import config_for
 from tests.edge.verifier.kit import SOMEBODY, Bench, method_of, request
 from tests.identity import support
@@ -378,39 +377,43 @@ def test_a_worker_that_hangs_stops_the_heartbeat(
         until(lambda: len(beats) > known)
 
 
-def test_a_policy_that_becomes_unusable_turns_the_face_method_off_until_it_is_usable(
+def test_a_policy_that_cannot_be_used_turns_the_face_method_off_until_it_can(
     tmp_path: Path, client: VerifierClient, camera: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     signer = KeyDirectory(tmp_path / "authority").signer()
     place = tmp_path / "policy.toml"
-    signed = sign(load_policy(), signer)
-    beside = place.with_name("policy.toml.sig")
     shipped = Path(module_of_policies.__file__).with_name("policies") / "counter-default.toml"
     place.write_bytes(shipped.read_bytes())
-    beside.write_bytes(signed)
     key = signer.public_key.hex()
     config = config_for(
-        tmp_path, verification={"camera": "till", "policy": place, "policy_key": key}
+        tmp_path,
+        cameras=[{"id": "till", "scene_role": "purchase", "url": TILL, "simulated": True}],
+        verification={"camera": "till", "policy": place, "policy_key": key},
     )
-
     models = ScriptedModels(lambda _: [], lambda _: unit_vector(0))
+    loaded = LoadedModels(models, models, YUNET, SFACE)
+    monkeypatch.setattr(method, "load_models", lambda _: loaded)
+    monkeypatch.setattr(method, "load_calibration", lambda _: support.calibration())
+    monkeypatch.setattr(process, "load_method", load_method)
 
-    def load(config: EdgeConfig, store: NodeStore) -> FaceMethod:
-        made = method_of(models, store.clock)
-        policies = PolicyWatch(place, key, clock=store.clock, require=lambda _: None)
-        return FaceMethod(made.models, made.calibration, policies)
-
-    monkeypatch.setattr(process, "load_method", load)
-    with running(config):
-        until(client.answers)
-        assert isinstance(client.verify(request()), IdentityDecided)
-        place.write_bytes(shipped.read_bytes().replace(b'"1e-4"', b'"1e-3"'))
+    def refuses() -> None:
         until(lambda: is_off(config))
         with pytest.raises(VerifierUnavailable, match="FACE_METHOD_OFF"):
             client.verify(request())
-        place.write_bytes(shipped.read_bytes())
+
+    def answers() -> None:
         until(lambda: not is_off(config))
         assert isinstance(client.verify(request()), IdentityDecided)
+
+    with running(config):
+        until(client.answers)
+        refuses()  # its signature is not there yet
+        place.with_name("policy.toml.sig").write_bytes(sign(load_policy(), signer))
+        answers()
+        place.write_bytes(shipped.read_bytes().replace(b'"1e-4"', b'"1e-3"'))
+        refuses()
+        place.write_bytes(shipped.read_bytes())
+        answers()
     assert decisions(config) == 2
 
 
@@ -427,25 +430,12 @@ def enrolled(config: EdgeConfig) -> None:
         bench.enrolled()
 
 
-@pytest.mark.parametrize(
-    ("broken", "said"),
-    [
-        ({"models": "nowhere"}, "models install"),
-        ({"policy": "nothing.toml"}, "nothing.toml"),
-    ],
-)
-def test_without_models_or_policy_it_ends_with_one_clear_line(
-    tmp_path: Path,
-    broken: dict[str, str],
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    places = {name: tmp_path / value for name, value in broken.items()}
-    config = config_for(tmp_path, verification={"camera": "till"} | places)
+def test_without_models_it_ends_with_one_clear_line(tmp_path: Path) -> None:
+    verification = {"camera": "till", "models": tmp_path / "nowhere"}
+    config = config_for(tmp_path, verification=verification)
     with pytest.raises(UsageError, match="the face method is off") as caught:
         process.run(ProcessContext(config, threading.Event(), lambda: None))
-    assert said in str(caught.value)
+    assert "models install" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert is_off(config)
 
