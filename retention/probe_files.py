@@ -117,11 +117,17 @@ def _associated(use: str, bound: dict[str, str]) -> bytes:
 
 
 def write(folder: Path, receipt: str, content: bytes) -> Path:
-    """Write a sealed file so that it is on the disk when this returns. Raises OSError."""
+    """Write a sealed file so that it is on the disk when this returns. Raises OSError, and leaves
+    nothing then: a disk that is full would get fuller with each attempt."""
     make_directory_durably(folder)
     folder.chmod(0o700)
     path = folder / receipt
-    write_durably(path, content, mode=0o600)
+    try:
+        write_durably(path, content, mode=0o600)
+    except OSError:
+        for left in (path, path.with_name(f"{path.name}.tmp")):
+            left.unlink(missing_ok=True)
+        raise
     return path
 
 

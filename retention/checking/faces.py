@@ -60,12 +60,10 @@ def files(subject: Subject) -> Iterator[Bad]:
     known = dict(_rows(subject))
     names = probe_files.names_in(folder)
     for receipt in sorted(known):
-        if probes.read(connection, receipt) is None:  # erased just now
-            continue
         try:
             size = (folder / receipt).stat().st_size
         except FileNotFoundError:
-            if probes.read(connection, receipt) is not None:
+            if probes.read(connection, receipt) is not None:  # else it was erased just now
                 yield Bad("probes", receipt, "its file is gone")
             continue
         if size != known[receipt]:

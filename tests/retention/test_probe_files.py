@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import resource
 import stat
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -48,6 +50,17 @@ def test_evidence_that_was_moved_to_another_row_does_not_open(name: str) -> None
     sealed = probe_files.seal(EVIDENCE, KEY, BOUND)
     with pytest.raises(ProbeUnreadable, match="seal does not hold"):
         probe_files.open_sealed(sealed, KEY, dataclasses.replace(BOUND, **{name: "x"}))
+
+
+def test_what_the_disk_does_not_take_leaves_nothing_on_it(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            probe_files.write(tmp_path / "probes", "receipt", bytes(5000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list((tmp_path / "probes").iterdir()) == []
 
 
 @given(place=st.integers(0, 200), bit=st.integers(0, 7))
