@@ -67,8 +67,8 @@ class PackModel(_Part):
     file: FileName
     sha256: Digest
     input_size: Annotated[int, Field(ge=96, le=1920, multiple_of=16)]
-    mean: Annotated[Decimal, Field(ge=0, le=255)] | None = None
-    std: Annotated[Decimal, Field(gt=0, le=255)] | None = None
+    mean: Annotated[Decimal, Field(ge=0, le=255, decimal_places=6)] | None = None
+    std: Annotated[Decimal, Field(gt=0, le=255, decimal_places=6)] | None = None
     dimensions: Annotated[int, Field(ge=32, le=4096)] | None = None
 
     @model_validator(mode="after")

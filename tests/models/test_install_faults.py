@@ -135,6 +135,13 @@ def test_a_pack_cannot_take_the_name_of_another_model(
         _install(place, manifest)
 
 
+@pytest.mark.parametrize("std", ["1e-400", "1e-999999999999", "NaN", "0", "256"])
+def test_a_divisor_that_is_none_is_refused(place: Path, pack: Path, std: str) -> None:
+    pack.write_text(pack.read_text().replace('std = "127.5"', f'std = "{std}"'))
+    with pytest.raises(ModelSourceUnusable, match="std"):
+        _install(place, pack)
+
+
 def test_a_manifest_too_deep_for_the_parser_is_refused(place: Path, pack: Path) -> None:
     pack.write_text("name = " + "[" * 30_000)
     with pytest.raises(ModelSourceUnusable, match="not TOML"):
