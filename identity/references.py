@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from cryptography.exceptions import InvalidTag
@@ -111,19 +111,6 @@ class SealedReference:
     key_id: str
     nonce: bytes
     ciphertext: bytes
-
-
-class ReferenceStore(Protocol):
-    """Where sealed references rest; the node implements it with its database."""
-
-    def put(self, sealed: SealedReference) -> None:
-        """Keep a sealed reference."""
-
-    def get(self, person_ref: str) -> SealedReference | None:
-        """Return the current reference of one person, or None. There is no search over faces."""
-
-    def erase(self, reference_id: ReferenceId) -> None:
-        """Remove a reference for good."""
 
 
 def seal(
