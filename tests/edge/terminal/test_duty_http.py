@@ -161,6 +161,21 @@ def test_a_face_that_is_not_seen_signs_nobody_in_and_the_secret_still_does(
     assert by_secret(counter)["state"] == "present"
 
 
+def test_a_credential_revoked_while_its_secret_was_checked_signs_nobody_in(
+    counter: PharmacyClient,
+    pharmacist: tuple[str, str],
+    store: NodeStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def check(*_: object) -> None:
+        with store.write() as connection:
+            connection.execute("UPDATE pharmacists SET revoked_at = 1 WHERE id = 'ph-3'")
+
+    monkeypatch.setattr("edge.terminal.pharmacists.check", check)
+    assert refusal(lambda: by_secret(counter)) == (403, "PHARMACIST_REFUSED")
+    assert counter.call("GET", "/v1/duty")["on_duty"] == []
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -252,6 +252,15 @@ def test_a_consent_withdrawn_while_we_looked_undoes_the_look(place: Place) -> No
     assert place.row() is None
 
 
+def test_a_reference_replaced_while_we_looked_undoes_the_look(place: Place) -> None:
+    seen = place.seen("ph-1")("")
+    place.clock.advance(timedelta(seconds=1))
+    place.eyes.sees, place.eyes.during = (lambda _: seen), lambda: place.enrol("ph-1")
+
+    assert not place.sign_in(place.watch()).accepted
+    assert place.row() is None
+
+
 def test_a_credential_revoked_while_we_looked_undoes_the_look(place: Place) -> None:
     def revoke() -> None:
         with place.store.write() as connection:
@@ -349,6 +358,36 @@ def test_a_start_of_the_verifier_doubts_whoever_was_known_by_face_and_looks_at_o
     row = place.row()
     assert row is not None
     assert (row.state, row.missed) == ("doubtful", 1)
+
+
+def test_a_start_of_the_verifier_doubts_even_when_a_customer_comes_first(place: Place) -> None:
+    place.eyes.sees = place.seen("ph-1")
+    place.sign_in(place.watch())
+    place.eyes.sees = lambda _: None
+
+    place.watch().step()
+
+    row = place.row()
+    assert row is not None
+    assert (row.state, row.missed, row.reasons) == ("doubtful", 0, ("NODE_RESTARTED",))
+
+
+def test_a_look_that_ends_after_they_signed_in_anew_says_nothing_any_more(place: Place) -> None:
+    watch = place.watch()
+    place.eyes.sees = place.seen("ph-1")
+    place.sign_in(watch)
+    place.clock.advance(timedelta(seconds=1))
+
+    def again() -> None:
+        with place.store.write() as connection:
+            duty.sign_in(place.store, connection, "ph-1", "till", "face", ("MATCH",))
+
+    place.eyes.sees, place.eyes.during = (lambda _: decision(Outcome.REFER, "NO_FACE")), again
+    watch.step()
+
+    row = place.row()
+    assert row is not None
+    assert (row.state, row.missed) == ("present", 0)
 
 
 def test_who_signed_in_by_secret_is_not_looked_for(place: Place) -> None:
