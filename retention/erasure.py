@@ -1,10 +1,10 @@
 """Face material has ceilings: what may not be kept longer is erased, with a record (invariant 4).
 
-Late deletion is the fault here, so the later of both clocks counts, and a clock that jumped delays
-nothing. A hold delays no reference; it keeps sealed probes whose session it covers, until it is
-released. Withdrawn consent erases at once (`retention.withdrawal`); what a hold kept then, and what
-an attempt that was under way wrote a moment later, goes here. Whatever keeps face material is named
-in `KEEPERS`.
+Late deletion is the fault here, so the later of both clocks counts, and a clock that jumps delays
+nothing that is there already. A hold delays no reference; it keeps sealed probes whose session it
+covers, until it is released. Withdrawn consent erases at once (`retention.withdrawal`); what a hold
+kept then, and what an attempt that was under way wrote a moment later, goes here. Whatever keeps
+face material is named in `KEEPERS`.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from retention.records.errors import ProofRejected, UsageError
 from retention.withdrawal import ErasureProof, check_proof
 
 PURPOSE = "核对删除证明 / check the proof that face material was erased"
+ERASURES = {"consent.withdrawn", "probes.erased", "reference.erased"}
 KEY_BYTES = 32
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -38,8 +39,8 @@ def _run(wanted: argparse.Namespace) -> int:
     problem = None
     try:
         check_proof(proof, key)
-        if not proof.records:
-            problem = "it proves no erasure: there is no record in it"
+        if not {_told(one.record)["kind"] for one in proof.records} & ERASURES:
+            problem = "it proves no erasure: no record in it tells of one"
     except ProofRejected as exc:
         problem = str(exc)
     told: dict[str, object] = {

@@ -22,6 +22,7 @@ from retention.withdrawal import (
     ProvenRecord,
     check_proof,
     erasure_proof,
+    prove,
     withdraw,
 )
 from tests.retention.keeping_kit import Node
@@ -218,9 +219,17 @@ def test_the_file_is_checked_without_the_node(
     assert "未核对签名" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("damage", ["changed", "other key", "nothing in it"])
+def told_of_else(node: Node) -> ErasureProof:
+    """Return true records of this node under its signature, of which none tells of an erasure."""
+    with node.store.read() as connection:
+        proof = prove(connection, [0])
+    assert json.loads(proof.records[0].record)["kind"] == "volume.adopted"
+    return proof
+
+
+@pytest.mark.parametrize("damage", ["changed", "other key", "nothing in it", "else"])
 def test_a_file_that_does_not_hold_is_exit_1(
-    file: Path, capsys: pytest.CaptureFixture[str], damage: str
+    node: Node, file: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
     key = SIGNER.public_key.hex()
     proof = ErasureProof.model_validate_json(file.read_text())
@@ -228,6 +237,8 @@ def test_a_file_that_does_not_hold_is_exit_1(
         file.write_text(file.read_text().replace("consent_withdrawn", "expired"))
     elif damage == "nothing in it":
         file.write_text(proof.model_copy(update={"records": ()}).model_dump_json())
+    elif damage == "else":
+        file.write_text(told_of_else(node).model_dump_json())
     else:
         key = "0" * 64
     assert cli.main(["verify-erasure", str(file), "--node-key", key]) == 1
