@@ -74,7 +74,7 @@ def _leave() -> None:
     back from native code, the interpreter's own end would abort the process."""
     left = [one.name for one in threading.enumerate() if one.daemon and one.name != PARENT]
     if left:
-        structlog.get_logger().warning("threads_left", names=left)
+        structlog.get_logger().info("threads_left", names=left)
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
