@@ -38,7 +38,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("PARTLY_OUT_OF_FRAME", "人脸不完整", "The face is partly out of frame",
            "请移到画面中间", "Move to the middle"),
     # identity: decision
-    Reason("MISMATCH", "与参保人身份不符", "The person does not match the reference", *_OTHER),
+    Reason("MISMATCH", "与登记照片不一致", "The face does not match the picture on file", *_OTHER),
     Reason("INCONCLUSIVE", "无法确定是否本人", "Not clear enough to decide", *_OTHER),
     Reason("STATIC_INPUT", "画面没有变化", "The picture does not move", *_OTHER),
     Reason("PLANAR_MOTION", "需要换一种方式核验", "The motion is that of a flat picture", *_OTHER),
@@ -97,7 +97,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("DEVICE_REFUSED", "设备核验未通过", "The device did not confirm the person", *_OTHER),
     Reason("METHOD_NOT_CONFIGURED", "本店未配置这种方式", "This node has no such device", *_OTHER),
     Reason("SUBJECT_CHANGED", "核验对象已变更", "Somebody else is verified now",
-           "请返回业务页面，核对当前的人", "Go back to the session and verify who is there now"),
+           "请刷新本页，核对当前的人", "Load the page again and verify who is there now"),
     # the pharmacist on duty
     Reason("PHARMACIST_ABSENT", "药师不在岗", "No pharmacist is present",
            "请药师签到；非处方药可先办理", "Sign the pharmacist in; other lines may go on"),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from edge.terminal import pairing, pharmacists
 from edge.terminal.app import create_app
@@ -26,6 +26,7 @@ from tests.serving import served
 
 NUMBER, CHILD = "11010519491231002X", "430102201803077005"
 PATIENCE_SECONDS = 20.0
+PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @dataclass
@@ -76,6 +77,11 @@ def stand(request: pytest.FixtureRequest, tabs: Tabs, tmp_path: Path) -> Iterato
 
 
 def readable(page: Page) -> None:
+    """At the counter's screen, and on the telephone that a small shop uses as one."""
+    usual = page.viewport_size
+    page.set_viewport_size(PHONE)
+    fits(page)
+    page.set_viewport_size(usual or PHONE)
     fits(page)
     no_serious_findings(page)
 
