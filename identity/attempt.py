@@ -166,12 +166,14 @@ class Attempt:
         self._last_ordinal, self._last_look_ns = frame.ordinal, frame.monotonic_ns
         self._looked += 1
         size = int(frame.pixels.shape[1]), int(frame.pixels.shape[0])
-        found = dominant(self._finder.find(frame.pixels), self._policy.faces, size)
+        faces = self._finder.find(frame.pixels)
+        for face in faces:
+            require_finite(face)
+        found = dominant(faces, self._policy.faces, size)
         if isinstance(found, str):
             self._track.lose()
             self._remember(found)
         else:
-            require_finite(found)
             if not self._track.can_continue_with(found, frame.monotonic_ns):
                 self._break_track()
             self._track.follow(found, frame.monotonic_ns)

@@ -100,17 +100,18 @@ def _require_grounds(decision: Decision) -> None:
     # (1) the score is a number at or above a threshold that is a number, and its band says so
     if found.comparison_score is None or found.threshold is None:
         raise DecisionInvalid("an ACCEPT by face needs a score and a threshold")
-    if not (math.isfinite(found.threshold) and found.comparison_score >= found.threshold):
+    numbers = math.isfinite(found.threshold) and math.isfinite(found.comparison_score)
+    if not (numbers and found.comparison_score >= found.threshold):
         raise DecisionInvalid("an ACCEPT by face needs a score at the threshold")
     if found.band != "accept" or found.frames_used < 1 or found.comparisons < 1:
         raise DecisionInvalid("an ACCEPT by face needs a comparison in the band that accepts")
     # (2) every signal that the policy requires passed, and none that was assessed failed
     passed = {signal.name for signal in found.liveness if signal.verdict is Verdict.PASS}
-    # A turn made as asked outweighs the doubt of a passive model, and nothing else.
-    excused = {"passive"} if "challenge" in passed else set()
+    failed = {signal.name for signal in found.liveness if signal.verdict is Verdict.FAIL}
+    # A turn made as asked outweighs the doubt of a passive model that was asked, and nothing else.
+    excused = {"passive"} & failed if "challenge" in passed else set()
     if not found.required or set(found.required) - passed - excused:
         raise DecisionInvalid("an ACCEPT by face needs every required liveness signal to pass")
-    failed = {signal.name for signal in found.liveness if signal.verdict is Verdict.FAIL}
     if failed - excused:
         raise DecisionInvalid("an ACCEPT by face cannot stand against a signal that failed")
     # (3) it names the reference and the only reason is MATCH

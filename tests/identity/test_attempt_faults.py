@@ -192,6 +192,16 @@ def test_impossible_detections_are_never_accepted(value: float) -> None:
     assert run(trial).outcome is not Outcome.ACCEPT
 
 
+def test_a_face_beside_it_that_is_not_a_number_is_referred() -> None:
+    """Such a face is no small one: nothing is known of how near it is."""
+    trial = fresh_trial()
+    beside = FaceDetection((0.0, 0.0, 9.0, 9.0), np.full((5, 2), np.nan, np.float32), 0.9)
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1]), beside], lambda _: unit_vector(0, 0.3)
+    )
+    assert run(trial).reasons == ("INTERNAL_ERROR",)
+
+
 @pytest.mark.parametrize(
     "frame",
     [
@@ -315,6 +325,7 @@ GOOD = FaceEvidence(
     required=("motion",),
 )
 FAILED = Signal("passive", Verdict.FAIL, 0.1, 0.5, "PASSIVE_SPOOF")
+TURNED = Signal("challenge", Verdict.PASS, 1.0, 1.0, None)
 SILENT = Signal("passive", Verdict.NOT_ASSESSED, None, 0.5, "LIVENESS_NOT_ASSESSED")
 
 
@@ -325,6 +336,7 @@ SILENT = Signal("passive", Verdict.NOT_ASSESSED, None, 0.5, "LIVENESS_NOT_ASSESS
         (replace(GOOD, liveness=()), ("MATCH",), "r"),
         (replace(GOOD, comparison_score=0.39), ("MATCH",), "r"),
         (replace(GOOD, comparison_score=float("nan")), ("MATCH",), "r"),
+        (replace(GOOD, comparison_score=float("inf")), ("MATCH",), "r"),
         (replace(GOOD, comparison_score=None), ("MATCH",), "r"),
         (replace(GOOD, threshold=float("-inf")), ("MATCH",), "r"),
         (replace(GOOD, threshold=float("nan")), ("MATCH",), "r"),
@@ -335,6 +347,7 @@ SILENT = Signal("passive", Verdict.NOT_ASSESSED, None, 0.5, "LIVENESS_NOT_ASSESS
         (replace(GOOD, required=()), ("MATCH",), "r"),
         (replace(GOOD, required=("motion", "planarity")), ("MATCH",), "r"),
         (replace(GOOD, required=("passive",), liveness=(SILENT,)), ("MATCH",), "r"),
+        (replace(GOOD, required=("passive",), liveness=(TURNED, SILENT)), ("MATCH",), "r"),
         (replace(GOOD, liveness=(*GOOD.liveness, FAILED)), ("MATCH",), "r"),
         (GOOD, ("MATCH", "MISMATCH"), "r"),
         (GOOD, (), "r"),
@@ -348,7 +361,14 @@ def test_an_accept_without_its_grounds_cannot_be_made(
         _accept(evidence, reasons, reference)
 
 
-@pytest.mark.parametrize("evidence", [GOOD, replace(GOOD, liveness=(*GOOD.liveness, SILENT))])
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        GOOD,
+        replace(GOOD, liveness=(*GOOD.liveness, SILENT)),
+        replace(GOOD, required=("motion", "passive"), liveness=(*GOOD.liveness, TURNED, FAILED)),
+    ],
+)
 def test_an_accept_with_its_grounds_can_be_made(evidence: FaceEvidence) -> None:
     assert _accept(evidence, ("MATCH",), "r").outcome is Outcome.ACCEPT
 
