@@ -170,7 +170,7 @@ def test_whoever_was_claimed_when_the_device_was_asked_is_whom_it_counts_for(
     assert busy.value.code == "BUSY"
     counter.proxy(session, DAUGHTER)
     asking.join(20)
-    assert [problem.code for problem in found] == ["RECEIPT_OTHER_CLAIM"]
+    assert [problem.code for problem in found] == ["SUBJECT_CHANGED"]
     assert counter.session(session)["decision"] is None
 
 
