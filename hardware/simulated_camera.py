@@ -33,8 +33,12 @@ from hardware.simulated_rtp import CLOCK_HZ, AccessUnit, H264Track
 from hardware.simulated_rtsp import STREAM_PATH, RtspServer
 from hardware.simulated_scene import Role, Scene
 
+LOOP_PICTURES = 7  # few enough to be recognised by whoever sees two pictures a second
 _LATE_SECONDS = 1.0
 _SHANGHAI_SECONDS = 8 * 3600
+
+Coded = tuple[tuple[bytes, ...], bool]
+"""A picture's NAL units, and whether a decoder can start at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,9 @@ class SimulatedCamera:
         self._mode = "live"
         self._last: Pixels | None = None
         self._was_watched = False
-        # The coded pictures since the last key picture, the whole group before them, and what is
-        # left of that when it is sent again and again.
-        self._group: list[tuple[tuple[bytes, ...], bool]] = []
-        self._whole: list[tuple[tuple[bytes, ...], bool]] = []
-        self._again: list[tuple[tuple[bytes, ...], bool]] = []
+        # The coded pictures that are fed in again and again, and those of this round to come.
+        self._loop: list[Coded] = []
+        self._round: list[Coded] = []
         self._black = np.zeros((pictures.height, pictures.width, 3), np.uint8)
         units, _ = self._encoder.encode(self._black, -1, force_key=True)
         track = H264Track.from_key_picture(units, pictures.frames_per_second)
@@ -139,8 +141,8 @@ class SimulatedCamera:
                 self._picture()
                 self._mode = "frozen"
             case Plain(command="loop"):
-                # One group more is filmed, of who is there now; that one comes again and again.
-                self._group, self._whole, self._again = [], [], []
+                # A few pictures more are taken, of who is there now, beginning with a key picture.
+                self._loop, self._round = [], []
                 self._was_watched, self._mode = False, "looped"
             case Plain(command="black"):
                 self._mode = "black"
@@ -173,17 +175,16 @@ class SimulatedCamera:
             "clock_offset_seconds": self._clock_offset_seconds,
         }
 
-    def _coded(self) -> tuple[tuple[bytes, ...], bool]:
-        """Return the next coded picture: of the scene, or of the group that comes again."""
-        if self._mode == "looped" and self._whole:
-            if not self._again or not self._was_watched:
-                self._again = list(self._whole)
-            return self._again.pop(0)
+    def _coded(self) -> Coded:
+        """Return the next coded picture: of the scene, or of those that come again."""
+        if self._mode == "looped" and len(self._loop) == LOOP_PICTURES:
+            if not self._round or not self._was_watched:
+                self._round = list(self._loop)
+            return self._round.pop(0)
         pixels = self._picture()
         coded = self._encoder.encode(pixels, self._ordinal, force_key=not self._was_watched)
-        if coded[1]:
-            self._whole, self._group = self._group, []
-        self._group.append(coded)
+        if self._mode == "looped":
+            self._loop.append(coded)
         return coded
 
     def _picture(self) -> Pixels:

@@ -55,7 +55,7 @@ class CameraControl:
         return self._send(Plain(camera=self.camera_id, command="freeze"))
 
     def loop(self) -> Mapping[str, object]:
-        """Send the next group of pictures again and again, as injected, until ``resume``."""
+        """Send the next seven pictures again and again, as injected, until ``resume``."""
         return self._send(Plain(camera=self.camera_id, command="loop"))
 
     def black(self) -> Mapping[str, object]:

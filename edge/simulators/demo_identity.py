@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -11,6 +12,7 @@ from hardware.simulated_actors import Genuine, HeldPhoto
 
 INSURED = Genuine("person-a", 2)
 ANOTHER = Genuine("person-b", 1)
+LOOP_SECONDS = 1.5
 MOST_LOOKS = 8  # asked for at pictures that are fed in, over all sessions
 
 
@@ -64,6 +66,7 @@ def replayed_pictures(counter: Counter) -> Outcome:
     visit = counter.arrive(ANOTHER, person=OTHER)
     camera = counter.stack.cameras.control("counter")
     camera.loop()
+    time.sleep(LOOP_SECONDS)  # until then the person really is there
     accepted = False
     try:
         for _ in range(MOST_LOOKS):
