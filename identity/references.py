@@ -80,7 +80,7 @@ class ReferenceTerms:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """An opened reference: its terms, and a unit embedding (float32, 128) under its contract."""
+    """An opened reference: its terms, and a unit embedding (float32) under its contract."""
 
     terms: ReferenceTerms
     embedding: Embedding
