@@ -146,7 +146,18 @@ def is_this_machine(host: str) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     asked = mapped or address
-    return asked.is_loopback or asked.is_unspecified
+    return asked.is_loopback or asked.is_unspecified or _is_own(asked)
+
+
+def _is_own(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Return whether an interface of this machine has this address: only then can it be bound."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as taken:
+            taken.bind((str(address), 0))
+    except OSError:
+        return False
+    return True
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

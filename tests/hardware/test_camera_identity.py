@@ -7,6 +7,7 @@ import socket
 import struct
 from pathlib import Path
 
+import psutil
 import pytest
 
 from hardware.camera_identity import (
@@ -41,6 +42,14 @@ def in_simulation(monkeypatch: pytest.MonkeyPatch) -> None:
 )  # fmt: skip
 def test_every_way_to_write_this_machine_is_known(host: str) -> None:
     assert is_this_machine(host)
+
+
+def test_a_stream_of_this_machine_by_its_own_address_on_the_network_is_known() -> None:
+    """Whoever sits at the counter's computer must not become its camera through the back door."""
+    found = [each.address for interface in psutil.net_if_addrs().values() for each in interface
+             if each.family == socket.AF_INET]  # fmt: skip
+    assert found
+    assert all(is_this_machine(address) for address in found)
 
 
 @pytest.mark.parametrize("host", ["192.168.1.64", "10.0.0.5", "fe80::1%eth0", "kamera-1.lan"])
