@@ -34,7 +34,7 @@ def devices_router(parts: Parts) -> APIRouter:
     @router.post(
         "/sessions/{session}/certified-terminal",
         summary="医保终端核验 / The certified terminal confirms the person",
-        responses=responses(*STEP, *DEVICE),
+        responses=responses(*STEP, *DEVICE, "SUBJECT_CHANGED"),
     )
     def terminal(session: Id, caller: Annotated[Caller, Depends(calling)]) -> DecisionAnswer:
         state = device_actions.verify(parts, caller, session, Method.CERTIFIED_TERMINAL)
@@ -43,7 +43,7 @@ def devices_router(parts: Parts) -> APIRouter:
     @router.post(
         "/sessions/{session}/fingerprint",
         summary="指纹核验 / The fingerprint reader confirms the person",
-        responses=responses(*STEP, *DEVICE),
+        responses=responses(*STEP, *DEVICE, "SUBJECT_CHANGED"),
     )
     def fingerprint(session: Id, caller: Annotated[Caller, Depends(calling)]) -> DecisionAnswer:
         return actions.decision_of(
