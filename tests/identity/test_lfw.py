@@ -13,7 +13,7 @@ from models.opencv import cv2
 from models.runtime import ArcFaceEmbedder, LoadedModels
 from models.values import Embedding
 
-PAIRS = 60
+PAIRS = 24
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from hardware.simulated_people import Portraits, load_people
-from identity.calibration import load_calibration
 from identity.policy import load_policy
 from identity.quality import instruction, measure
 from models.manifest import PASSIVE
@@ -89,17 +88,14 @@ def _fit(people: Portraits, person: str) -> tuple[int, int]:
     return fit[0], fit[-1]
 
 
-def looker(*, with_passive: bool = False) -> Looker:
+def looker() -> Looker:
     """Return who looks: the shipped policy, the models, a real camera."""
-    return Looker(models(), load_policy(), with_passive=with_passive)
+    return Looker(models(), load_policy())
 
 
 def shown(species: Species, who: Victim, seed: int, eyes: Looker) -> Row:
     """Show one attempt and return its row."""
-    policy = eyes.policy
-    calibration = load_calibration(eyes.models.embedder.contract_id)
-    threshold = calibration.values.threshold(policy.bands[0].false_match_rate)
-    return row(species, who.person, seed, attempt(species, who, eyes, seed), threshold)
+    return row(species, who.person, seed, attempt(species, who, eyes, seed))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

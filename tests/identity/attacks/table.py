@@ -34,14 +34,14 @@ class Row:
     signals: dict[str, tuple[str, float | None]]
 
 
-def row(species: Species, person: str, seed: int, seen: Seen, threshold: float) -> Row:
-    """Return the row of an attempt; accepted is live and at or above the threshold."""
+def row(species: Species, person: str, seed: int, seen: Seen) -> Row:
+    """Return the row of an attempt."""
     return Row(
         species=species.name,
         person=person,
         seed=seed,
         live=seen.live,
-        accepted=seen.live and seen.score is not None and seen.score >= threshold,
+        accepted=seen.accepted,
         asked=seen.asked,
         reasons=seen.refusals,
         challenge=seen.challenge,

@@ -1,7 +1,7 @@
 """Attacks and living people before the simulated camera: rendered photographs, no real attacks.
 
-The short version shows each species once, on the demo's photographs; the soak shows them all to
-the numbers of docs/design/identity-attacks.md. SIMULATION: no test to ISO/IEC 30107-3.
+The short version shows some species once, on the demo's photographs; the soak shows all of them
+often. SIMULATION: no test to ISO/IEC 30107-3.
 """
 
 from __future__ import annotations
@@ -65,13 +65,8 @@ def test_a_person_who_keeps_still_is_asked_to_turn_and_then_passes(
     [
         "print_turned",
         "bent_print_turned",
-        "cut_print_worn",
-        "phone_screen",
-        "still_picture",
         "virtual_camera",
-        "reference_print",
         "injected_loop",
-        "injected_again",
     ],
 )
 def test_an_attack_is_not_taken_for_a_living_person(
@@ -80,13 +75,6 @@ def test_an_attack_is_not_taken_for_a_living_person(
     seen = shown(name, victim, looker)
     assert not seen.live
     assert seen.reasons
-
-
-@pytest.mark.parametrize("name", ["two_faces", "face_behind"])
-def test_the_face_of_another_is_not_accepted_for_the_one_on_file(
-    victim: Victim, looker: Looker, name: str
-) -> None:
-    assert not shown(name, victim, looker).accepted
 
 
 def test_a_film_that_turns_as_asked_is_known_to_pass(victim: Victim, looker: Looker) -> None:
