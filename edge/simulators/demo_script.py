@@ -141,13 +141,10 @@ def run_script(counter: Counter, said: Callable[[Outcome], None]) -> Iterator[Ou
     """Run every scenario once. The expiry is waited for beside the others, not after them."""
     late: list[Outcome] = []
     waiting = threading.Thread(target=lambda: late.append(guarded(receipt_expired, counter)))
-    started = False
+    waiting.start()
     for scenario in SCENARIOS:
         if scenario is receipt_expired:
             continue
-        if scenario is proxy and not started:
-            waiting.start()
-            started = True
         outcome = guarded(scenario, counter)
         said(outcome)
         yield outcome
