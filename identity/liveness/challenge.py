@@ -34,7 +34,8 @@ Instruction = Literal["TURN_LEFT", "TURN_RIGHT"]
 
 _DOMAIN = b"countersight challenge 1"
 _NS = 1_000_000_000
-# How long before the asking the face at rest is taken from.
+# The face at rest is that of so long up to the last frame before the asking, which itself may be
+# older: frames are not taken in while a verdict is prepared, and some cameras are slow.
 _REST_NS = 800_000_000
 # Nobody answers sooner than this; what a face does until then, it does by itself.
 _REACTION_NS = 200_000_000
@@ -118,10 +119,10 @@ class ChallengeRun:
         noses = nose_offsets(frames)
         at = np.array([frame.offset_ns for frame in frames], dtype=np.int64)
         resting = np.flatnonzero((at <= self.asked_at_ns[0]) & np.isfinite(noses))
-        resting = resting[at[resting] >= self.asked_at_ns[0] - _REST_NS]
         turned: list[tuple[Pair, ...]] = []
         if resting.size == 0:
             return Progress((), wrong=False, back_at_rest=False)
+        resting = resting[at[resting] >= at[resting[-1]] - _REST_NS]
         rest = float(np.median(noses[resting]))
         far = float(self.limits.min_turn)
         for side, asked in zip(self.sides, self.asked_at_ns, strict=False):

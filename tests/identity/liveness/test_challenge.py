@@ -125,6 +125,17 @@ def test_without_a_face_before_the_asking_nothing_is_judged() -> None:
     assert verdict(frames, run) is Verdict.NOT_ASSESSED
 
 
+@pytest.mark.parametrize(("offset", "said"), [(0.2, Verdict.PASS), (-0.2, Verdict.FAIL)])
+def test_a_turn_counts_though_no_frame_was_taken_right_before_the_asking(
+    offset: float, said: Verdict
+) -> None:
+    """While a verdict is prepared frames are watched, but not taken in; cameras may be slow too."""
+    frames = tuple(
+        frame for frame in film((3.0, 4.0, offset)) if not 1.1 * NS < frame.offset_ns <= 2 * NS
+    )
+    assert verdict(frames, run_over(frames, seed_for("left"), LIMITS)) is said
+
+
 def test_two_turns_are_asked_one_after_the_other() -> None:
     frames = film((3.0, 4.0, 0.2), (6.0, 7.0, -0.2))
     run = run_over(frames, seed_for("left", "right"), TWO)
