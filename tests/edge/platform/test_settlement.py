@@ -89,7 +89,7 @@ def permitted(service: SessionService) -> Callable[[], str]:
     """Return a session that may settle."""
 
     def make() -> str:
-        session = service.open(ME, "op", CLAIM).session
+        session = service.open(ME, "op", CLAIM, "unknown", "unknown").session
         service.attest(ME, session, "ph-3", "id_card")
         service.set_basket(ME, session, (LINE,))
         service.authorise(ME, session)
