@@ -174,9 +174,12 @@ class PresenceConfig(Frozen):
     confirm_minutes: Annotated[float, Field(ge=1, le=720)] = 240.0
 
 
+_LOOPBACK = ("http://127.0.0.1:", "http://[::1]:", "http://localhost:")
+
+
 class DeviceConfig(Frozen):
-    """[devices.certified_terminal], [devices.fingerprint], [devices.card_reader]: where a device's
-    service listens, and the key (hex) that its answers are signed with."""
+    """[devices.…]: where a device's service listens, and the key (hex) that its answers are signed
+    with."""
 
     url: Annotated[str, Field(pattern=r"^https?://.+")]
     public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -185,11 +188,20 @@ class DeviceConfig(Frozen):
 
 
 class DevicesConfig(Frozen):
-    """[devices]: other ways of verifying a person, and the reader of identity cards."""
+    """[devices]: other ways of verifying a person, the reader of identity cards, and the adapter of
+    an authority that keeps official portraits."""
 
     certified_terminal: DeviceConfig | None = None
     fingerprint: DeviceConfig | None = None
     card_reader: DeviceConfig | None = None
+    authority: DeviceConfig | None = None
+
+    @model_validator(mode="after")
+    def _numbers_travel_sealed(self) -> Self:
+        known = self.authority
+        if known is not None and not known.url.startswith(("https://", *_LOOPBACK)):
+            raise ValueError("devices.authority.url: a name and a number need https://")
+        return self
 
 
 class SessionConfig(Frozen):

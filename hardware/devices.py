@@ -1,5 +1,5 @@
 """Devices that vouch for a person: the certified insurance terminal, a fingerprint reader, a reader
-of identity cards.
+of identity cards; and the adapter of an authority that keeps people's official portraits.
 
 Each is reached through a small service beside it (the maker's driver, or an adapter that speaks to
 it), over HTTP on this machine or the counter's network. One question, one answer: the question
@@ -30,7 +30,7 @@ from retention.records.fields import Code, Frozen, Moment, ShortText
 from retention.records.payloads import SignatureBlock
 from retention.records.signing import Context, verify_signature
 
-DeviceKind = Literal["certified_terminal", "fingerprint", "card_reader"]
+DeviceKind = Literal["certified_terminal", "fingerprint", "card_reader", "authority"]
 CHECK_PATH = "/v1/check"
 MAX_ANSWER_BYTES = 512 * 1024
 CONNECT_SECONDS = 3.0
@@ -50,18 +50,28 @@ class DeviceUntrusted(DeviceUnavailable):
     """An answer whose signature, nonce or kind is not right; it is as good as none."""
 
 
+class Holder(Frozen):
+    """Whose portrait an authority is asked for: the document as it was shown at the counter."""
+
+    cert_type: Literal["01", "02", "03"]
+    number: Annotated[Number, Field(repr=False)]
+    name: Annotated[ShortText, Field(repr=False)]
+
+
 class DeviceQuestion(Frozen):
-    """What is asked: who is in front of the device now?"""
+    """What is asked: who is in front of the device now? An authority, which nobody stands before,
+    is asked `of` somebody."""
 
     kind: DeviceKind
     nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    of: Holder | None = None
 
 
 class DeviceAnswer(Frozen):
     """What a device says. `confirmed`: it checked the living person against the document named here
-    (a card reader: it read the card). `cert_type` as in the insurance interface (01 e-certificate,
-    02 identity card, 03 social security card). The portrait (JPEG or PNG, base64) and its date
-    come from a card reader only."""
+    (a card reader: it read the card; an authority: it knows the holder). `cert_type` as in the
+    insurance interface (01 e-certificate, 02 identity card, 03 social security card). The portrait
+    (JPEG or PNG, base64) and its date come from a card reader or an authority only."""
 
     kind: DeviceKind
     nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -86,8 +96,9 @@ class Device(Protocol):
     @property
     def kind(self) -> DeviceKind: ...
 
-    def ask(self) -> DeviceAnswer:
-        """Ask the person in front of the device, and wait. Raises DeviceUnavailable."""
+    def ask(self, of: Holder | None = None) -> DeviceAnswer:
+        """Ask the person in front of the device, or an authority `of` somebody, and wait. Raises
+        DeviceUnavailable."""
         ...
 
 
@@ -105,9 +116,9 @@ class HttpDevice:
     def kind(self) -> DeviceKind:
         return self._kind
 
-    def ask(self) -> DeviceAnswer:
+    def ask(self, of: Holder | None = None) -> DeviceAnswer:
         """Return the signed answer to a fresh nonce. Raises DeviceUnavailable, DeviceUntrusted."""
-        question = DeviceQuestion(kind=self._kind, nonce=secrets.token_hex(16))
+        question = DeviceQuestion(kind=self._kind, nonce=secrets.token_hex(16), of=of)
         content = self._post(question)
         try:
             signed = SignedAnswer.model_validate_json(content)
@@ -126,6 +137,12 @@ class HttpDevice:
             raise DeviceUntrusted(self._kind, "an answer to another question")
         if answer.outcome == "confirmed" and (answer.cert_type is None or answer.number is None):
             raise DeviceUntrusted(self._kind, "it confirms nobody")
+        asked = question.of
+        is_asked = asked is None or (
+            (answer.cert_type, answer.number) == (asked.cert_type, asked.number)
+        )
+        if answer.outcome == "confirmed" and not is_asked:
+            raise DeviceUntrusted(self._kind, "it tells of somebody else")
 
     def _post(self, question: DeviceQuestion) -> bytes:
         """Send the question and return the answer's bytes, at most MAX_ANSWER_BYTES, all of it
@@ -162,13 +179,13 @@ class HttpDevice:
 
 
 def portrait_of(answer: DeviceAnswer) -> bytes:
-    """Return the picture file that a card reader read. Raises DeviceUnavailable without one."""
+    """Return the picture that was read or is on record. Raises DeviceUnavailable without one."""
     try:
         content = base64.b64decode(answer.portrait or "", validate=True)
     except (binascii.Error, ValueError) as exc:
         raise DeviceUnavailable(answer.kind, "the portrait cannot be read") from exc
     if not content:
-        raise DeviceUnavailable(answer.kind, "the card holds no portrait")
+        raise DeviceUnavailable(answer.kind, "it holds no portrait")
     return content
 
 

@@ -35,8 +35,8 @@ from retention.records.fields import Frozen, Moment, ShortText
 from retention.records.signing import Context, Ed25519Signer
 
 Fault = Literal[
-    "timeout", "refuse", "forged", "other_nonce", "other_kind", "nobody", "garbage", "huge",
-    "error", "cut_off", "drip", "redirect",
+    "timeout", "refuse", "other_person", "forged", "other_nonce", "other_kind", "nobody",
+    "garbage", "huge", "error", "cut_off", "drip", "redirect",
 ]  # fmt: skip
 LONGEST_REQUEST = 1_000_000
 
@@ -103,16 +103,21 @@ class SimulatedDevices:
 
     def _said(self, question: DeviceQuestion, now: Control) -> DeviceAnswer:
         person = None if now.fault == "refuse" else now.person
+        asked = question.of
+        if question.kind == "authority" and (
+            person is None or asked is None or person.number != asked.number
+        ):
+            person = None  # nobody of that number is on record
         nobody = person is None or now.fault == "nobody"
         shown = None if nobody else person
-        is_reader = question.kind == "card_reader"
+        is_reader = question.kind in ("card_reader", "authority")
         return DeviceAnswer(
             kind="fingerprint" if now.fault == "other_kind" else question.kind,
             nonce="0" * 32 if now.fault == "other_nonce" else question.nonce,
             device=f"simulated-{question.kind.replace('_', '-')}",
             outcome="refused" if person is None else "confirmed",
             cert_type=None if shown is None else shown.cert_type,
-            number=None if shown is None else shown.number,
+            number=None if shown is None else _number_of(shown, now.fault),
             name=None if shown is None else shown.name,
             issued_at=None if shown is None or not is_reader else shown.issued_at,
             portrait=None if shown is None or not is_reader else shown.portrait,
@@ -212,6 +217,10 @@ def _handler(devices: SimulatedDevices) -> type[BaseHTTPRequestHandler]:
             """Say nothing: a request names a person."""
 
     return Handler
+
+
+def _number_of(person: Somebody, fault: Fault | None) -> str:
+    return "X" * 18 if fault == "other_person" else person.number
 
 
 def somebody(number: str, *, name: str | None = None, portrait: bytes | None = None) -> Somebody:

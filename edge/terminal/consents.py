@@ -129,7 +129,7 @@ def enrol(
         raise Refusal(Problem(413, "TOO_LARGE", f"at most {MAX_PICTURE_BYTES} bytes of picture"))
     request = Enrol(
         person_ref=person_ref,
-        consent=_standing_consent(parts, person_ref, consent, age),
+        consent=require_standing(parts, person_ref, consent, age),
         counter=caller.counter,
         source=source,
         portrait_at=None if portrait_at is None else to_text(portrait_at),
@@ -151,7 +151,7 @@ def enrol_from_camera(parts: Parts, caller: Caller, session: str, consent: str) 
     person_ref, age = state.subject[0], state.subject_age_and_sex[0]
     request = EnrolFromCamera(
         person_ref=person_ref,
-        consent=_standing_consent(parts, person_ref, consent, age),
+        consent=require_standing(parts, person_ref, consent, age),
         session=session,
         counter=caller.counter,
         age_band=age,
@@ -167,7 +167,7 @@ def attested_in_person(parts: Parts, state: SessionState) -> bool:
     return attested and state.accepted(parts.service.now(state))
 
 
-def _standing_consent(parts: Parts, person_ref: str, consent: str, age: AgeBand) -> str:
+def require_standing(parts: Parts, person_ref: str, consent: str, age: AgeBand) -> str:
     """Return the consent under which a face of this person may be kept. Raises Refusal."""
     if age == "under_14":
         raise Refusal(Problem(409, "CHILD_NO_FACE"))

@@ -20,7 +20,9 @@ from edge.terminal.people import person_ref
 from hardware.devices import (
     Device,
     DeviceAnswer,
+    DeviceKind,
     DeviceUnavailable,
+    Holder,
     issued,
     portrait_of,
 )
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from edge.verifier.protocol import Enrolled
 
 log = structlog.get_logger()
-CARD_SOURCE = "id_card_chip"
+CARD_SOURCE, AUTHORITY_SOURCE = "id_card_chip", "authority_portrait"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,31 @@ def enrol_card(parts: Parts, caller: Caller, session: str, consent: str) -> Enro
     answer = _card(parts)
     if _ref_of(parts, answer) != state.subject[0]:
         raise Refusal(Problem(409, "RECEIPT_OTHER_CLAIM", "the card is another person's"))
+    return _enrolled(parts, caller, state, answer, consent, CARD_SOURCE)
+
+
+def enrol_from_authority(
+    parts: Parts, caller: Caller, session: str, holder: Holder, consent: str
+) -> Enrolled:
+    """Make a reference of the portrait that an authority keeps of the subject. It is asked of
+    nobody else, and only once they agreed. Raises Refusal as `enrol_card` does."""
+    state = actions.look_up(parts, caller, session)
+    subject_ref, age = state.subject[0], state.subject_age_and_sex[0]
+    if person_ref(parts.person_key, holder.cert_type, holder.number) != subject_ref:
+        raise Refusal(Problem(409, "RECEIPT_OTHER_CLAIM", "the document is another person's"))
+    consents.require_standing(parts, subject_ref, consent, age)
+    answer = _told(parts, "authority", holder)
+    return _enrolled(parts, caller, state, answer, consent, AUTHORITY_SOURCE)
+
+
+def _enrolled(
+    parts: Parts,
+    caller: Caller,
+    state: SessionState,
+    answer: DeviceAnswer,
+    consent: str,
+    source: str,
+) -> Enrolled:
     try:
         portrait, when = portrait_of(answer), issued(answer)
     except DeviceUnavailable as exc:
@@ -88,7 +115,7 @@ def enrol_card(parts: Parts, caller: Caller, session: str, consent: str) -> Enro
         caller,
         state.subject[0],
         consent=consent,
-        source=CARD_SOURCE,
+        source=source,
         picture=portrait,
         age=state.subject_age_and_sex[0],
         portrait_at=when,
@@ -96,8 +123,13 @@ def enrol_card(parts: Parts, caller: Caller, session: str, consent: str) -> Enro
 
 
 def _card(parts: Parts) -> DeviceAnswer:
-    with parts.devices.asked("card_reader") as device:
-        answer = _answer(device)
+    return _told(parts, "card_reader")
+
+
+def _told(parts: Parts, kind: DeviceKind, of: Holder | None = None) -> DeviceAnswer:
+    """Return what a reader or an authority tells. Raises Refusal."""
+    with parts.devices.asked(kind) as device:
+        answer = _answer(device, of)
     if answer is None:
         raise Refusal(Problem(503, "DEVICE_UNAVAILABLE"))
     if answer.outcome != "confirmed":
@@ -105,10 +137,10 @@ def _card(parts: Parts) -> DeviceAnswer:
     return answer
 
 
-def _answer(device: Device) -> DeviceAnswer | None:
+def _answer(device: Device, of: Holder | None = None) -> DeviceAnswer | None:
     """Ask a device; None when nothing can be relied on. Nothing of the person is logged."""
     try:
-        return device.ask()
+        return device.ask(of)
     except DeviceUnavailable as exc:
         log.error("device_unavailable", kind=exc.kind, reason=exc.reason)
         return None

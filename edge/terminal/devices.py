@@ -45,6 +45,7 @@ def devices_of(config: EdgeConfig) -> Devices:
         "certified_terminal": config.devices.certified_terminal,
         "fingerprint": config.devices.fingerprint,
         "card_reader": config.devices.card_reader,
+        "authority": config.devices.authority,
     }
     made: dict[DeviceKind, Device] = {}
     for kind, known in wanted.items():

@@ -108,6 +108,17 @@ class CameraReferenceRequest(BaseModel):
     consent: Id
 
 
+class AuthorityReferenceRequest(BaseModel):
+    """A reference of the session's subject, by the portrait that an authority keeps of them. Name
+    and number go to the authority and are not kept."""
+
+    model_config = _like({"consent": UUID, "certificate": CERTIFICATE, "name": "张小三"})
+
+    consent: Id
+    certificate: Certificate
+    name: Annotated[Name, Field(repr=False)]
+
+
 class ClaimRequest(BaseModel):
     """The insured person the purchase is claimed for."""
 

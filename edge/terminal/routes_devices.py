@@ -1,4 +1,4 @@
-"""The ways by a device, and the reader of identity cards."""
+"""The ways by a device, the reader of identity cards, and an authority's portraits."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pydantic import Field
 
 from edge.session.service import Caller
 from edge.terminal import actions, device_actions
-from edge.terminal.models import CameraReferenceRequest
+from edge.terminal.models import AuthorityReferenceRequest, CameraReferenceRequest
 from edge.terminal.parts import Parts, calling
 from edge.terminal.problems import STEP, responses
 from edge.terminal.views import DecisionAnswer, ReferenceAnswer
+from hardware.devices import Holder
 from identity.methods import Method
 from retention.records.fields import Frozen, Id
 
@@ -72,6 +73,24 @@ def devices_router(parts: Parts) -> APIRouter:
         session: Id, body: CameraReferenceRequest, caller: Annotated[Caller, Depends(calling)]
     ) -> ReferenceAnswer:
         answer = device_actions.enrol_card(parts, caller, session, body.consent)
+        return ReferenceAnswer(reference=answer.reference, expires_at=answer.expires_at)
+
+    @router.post(
+        "/sessions/{session}/authority-reference",
+        status_code=201,
+        summary="用主管部门照片登记 / Enrol the portrait that an authority keeps of the subject",
+        responses=responses(
+            *STEP, *DEVICE, "DEVICE_REFUSED", "RECEIPT_OTHER_CLAIM", "CONSENT_UNKNOWN",
+            "NO_CONSENT", "IMAGE_REFUSED", "VERIFIER_UNAVAILABLE",
+        ),
+    )  # fmt: skip
+    def authority_reference(
+        session: Id, body: AuthorityReferenceRequest, caller: Annotated[Caller, Depends(calling)]
+    ) -> ReferenceAnswer:
+        holder = Holder(
+            cert_type=body.certificate.type, number=body.certificate.number, name=body.name
+        )
+        answer = device_actions.enrol_from_authority(parts, caller, session, holder, body.consent)
         return ReferenceAnswer(reference=answer.reference, expires_at=answer.expires_at)
 
     return router

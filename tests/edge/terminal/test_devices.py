@@ -44,7 +44,7 @@ def config(tmp_path: Path, service: DeviceService) -> EdgeConfig:
         "url": service.url, "public_key": service.devices.signer.public_key.hex(),
         "simulated": True, "timeout_seconds": 20,
     }  # fmt: skip
-    kinds = ("certified_terminal", "fingerprint", "card_reader")
+    kinds = ("certified_terminal", "fingerprint", "card_reader", "authority")
     return config_for(tmp_path, devices=dict.fromkeys(kinds, known))
 
 
@@ -240,3 +240,76 @@ def test_another_persons_card_or_one_without_a_portrait_enrols_nobody(
         assert caught.value.code == code
     with store.read() as connection:
         assert connection.execute("SELECT count(*) FROM reference_templates").fetchone()[0] == 0
+
+
+# -- the authority's portraits --------------------------------------------------------------------
+
+
+def on_record(service: DeviceService, number: str, fault: Fault | None = None) -> None:
+    portrait = base64.b64encode(b"\xff\xd8 official").decode()
+    person = Somebody(number=number, issued_at="2020-05-01T00:00:00.000000Z", portrait=portrait)
+    service.devices.control(Control(kind="authority", person=person, fault=fault))
+
+
+def from_authority(counter: PharmacyClient, session: str, consent: str, number: str) -> Any:
+    body = {
+        "consent": consent, "certificate": {"type": "02", "number": number}, "name": PATIENT.name,
+    }  # fmt: skip
+    return counter.call("POST", f"/v1/sessions/{session}/authority-reference", body)
+
+
+def test_an_authority_gives_the_subjects_portrait_once_they_agreed(
+    counter: PharmacyClient, service: DeviceService, store: NodeStore
+) -> None:
+    consent = counter.consent(PATIENT)["consent"]
+    session = counter.open()["session"]
+    on_record(service, PATIENT.number)
+    made = from_authority(counter, session, consent, PATIENT.number)
+    with store.read() as connection:
+        row = connection.execute("SELECT id, source FROM reference_templates").fetchone()
+    assert tuple(row) == (made["reference"], "authority_portrait")
+    assert PATIENT.number not in records(store)
+
+
+def test_an_authority_is_asked_about_nobody_but_the_subject_who_agreed(
+    counter: PharmacyClient, service: DeviceService
+) -> None:
+    consent = counter.consent(PATIENT)["consent"]
+    session = counter.open()["session"]
+    on_record(service, OTHER.number)
+    with pytest.raises(ProblemResponse) as other:
+        from_authority(counter, session, consent, OTHER.number)
+    assert other.value.code == "RECEIPT_OTHER_CLAIM"
+    with pytest.raises(ProblemResponse) as unasked:
+        from_authority(counter, session, counter.consent(OTHER)["consent"], PATIENT.number)
+    assert unasked.value.code == "NO_CONSENT"
+    assert service.devices.asked == []
+
+
+@pytest.mark.parametrize(
+    ("number", "fault", "code"),
+    [
+        (OTHER.number, None, "DEVICE_REFUSED"),
+        (PATIENT.number, "forged", "DEVICE_UNAVAILABLE"),
+        (PATIENT.number, "other_person", "DEVICE_UNAVAILABLE"),
+        (PATIENT.number, "nobody", "DEVICE_UNAVAILABLE"),
+    ],
+)
+def test_what_an_authority_does_not_tell_of_the_subject_enrols_nobody(
+    counter: PharmacyClient, service: DeviceService, store: NodeStore,
+    number: str, fault: Fault | None, code: str,
+) -> None:  # fmt: skip
+    consent = counter.consent(PATIENT)["consent"]
+    session = counter.open()["session"]
+    on_record(service, number, fault)
+    with pytest.raises(ProblemResponse) as caught:
+        from_authority(counter, session, consent, PATIENT.number)
+    assert caught.value.code == code
+    with store.read() as connection:
+        assert connection.execute("SELECT count(*) FROM reference_templates").fetchone()[0] == 0
+
+
+def test_an_authority_that_is_not_on_this_machine_needs_tls(tmp_path: Path) -> None:
+    known = {"url": "http://192.0.2.7:80", "public_key": "00" * 32}
+    with pytest.raises(ValueError, match="https://"):
+        config_for(tmp_path, devices={"authority": known})
