@@ -32,7 +32,7 @@ SCENES_WITH_FOOTAGE = (
     "[...document.querySelectorAll('video[data-scene]')].filter((v) => v.readyState > 0).length"
 )
 APART_MS = 100
-SAMPLES, FEWEST, BETWEEN_MS = 12, 5, 150
+SAMPLES, FEWEST, BETWEEN_MS = 16, 4, 80
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,7 +98,7 @@ def test_pictures_stay_on_the_clock_across_files_and_gaps(page: Page, cinema: Ci
     page.locator("[data-test=play]").click()
     page.wait_for_function("() => window.countersightReplay.clockMs() > 52500")
     expect(page.locator(".scene-cover:visible").first).not_to_be_empty()
-    page.wait_for_function("() => window.countersightReplay.clockMs() > 64000")
+    page.wait_for_function("() => window.countersightReplay.clockMs() > 64000", timeout=60_000)
     page.locator("select[data-part=speed]").select_option("1")
     page.wait_for_function("() => window.countersightReplay.clockMs() > 66000")
     page.locator("[data-test=play]").click()
