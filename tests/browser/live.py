@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.browser.office import fill_sign_in
 
 PASSWORD = "a long enough 密码"
 COVERAGE_SECONDS, FOOTAGE_SECONDS, GAP_SECONDS = 60.0, 90.0, 30.0
+FILMED_SECONDS = 5.0  # of a session, before its camera is unplugged
 
 
 def account(stack: DemoStack, name: str, role: str) -> None:
@@ -37,11 +39,14 @@ def purchase(stack: DemoStack, client: PharmacyClient, *, gap_of: str | None = N
 
     `gap_of` names a camera that is then unplugged until its gap is a row.
     """
+    began = time.monotonic()
     session = str(client.open()["session"])
     client.basket(session)
-    client.verify(session)  # takes its seconds: there is footage before anything is unplugged
+    client.verify(session)
     client.attest(session, PHARMACIST, stack.pharmacist_secret)
     if gap_of is not None:
+        # There is footage of the session to look at before anything is unplugged.
+        stack.wait_for("footage", lambda: time.monotonic() - began > FILMED_SECONDS, GAP_SECONDS)
         before = gaps(stack, gap_of)
         stack.cameras.control(gap_of).unplug()
         try:
