@@ -141,10 +141,6 @@ class SimulatedCameras:
     def process_id(self) -> int:
         return self._process.pid
 
-    @property
-    def camera_ids(self) -> tuple[str, ...]:
-        return tuple(self._ready.cameras)
-
     def url(self, camera_id: str) -> str:
         """Return the RTSP address of one camera; ``KeyError`` for an unknown id."""
         return self._ready.cameras[camera_id]

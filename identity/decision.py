@@ -17,9 +17,8 @@ from typing import Literal
 from identity.errors import DecisionInvalid
 from identity.liveness.signals import Signal, Verdict
 from identity.methods import Method
-from identity.policy import IdentityPolicy
 from identity.quality import UNITS, FaceQuality
-from retention.records.clock import Clock, to_text
+from retention.records.clock import to_text
 from retention.records.payloads import LivenessSignal, QualityMeasure
 from retention.records.people import AgeBand, ChallengeGiven, DecisionReceipt2, Sex
 
@@ -72,7 +71,6 @@ class Decision:
     Raises DecisionInvalid when made as an ACCEPT that its own evidence does not carry.
     """
 
-    method: Method
     outcome: Outcome
     reasons: tuple[str, ...]
     policy_name: str
@@ -81,8 +79,6 @@ class Decision:
     decided_at: datetime
     evidence: FaceEvidence = FaceEvidence()
     reference_id: str | None = None
-    attested_by: str | None = None
-    document_type: str | None = None
 
     def __post_init__(self) -> None:
         if not self.reasons:
@@ -92,10 +88,6 @@ class Decision:
 
 
 def _require_grounds(decision: Decision) -> None:
-    if decision.method is not Method.FACE:
-        if not decision.attested_by:
-            raise DecisionInvalid("an attested ACCEPT names who attested")
-        return
     found = decision.evidence
     # (1) the score is a number at or above a threshold that is a number, and its band says so
     if found.comparison_score is None or found.threshold is None:
@@ -117,24 +109,6 @@ def _require_grounds(decision: Decision) -> None:
     # (3) it names the reference and the only reason is MATCH
     if decision.reference_id is None or decision.reasons != ("MATCH",):
         raise DecisionInvalid("an ACCEPT by face names its reference and MATCH alone")
-
-
-def attest_document(
-    *, matches: bool, pharmacist: str, document_type: str, policy: IdentityPolicy, clock: Clock
-) -> Decision:
-    """Return the decision of a pharmacist who compared a person with a document."""
-    now = clock.now()
-    return Decision(
-        method=Method.DOCUMENT_ATTESTED,
-        outcome=Outcome.ACCEPT if matches else Outcome.REFER,
-        reasons=("DOCUMENT_ATTESTED" if matches else "MISMATCH",),
-        policy_name=policy.name,
-        policy_digest=policy.digest,
-        started_at=now,
-        decided_at=now,
-        attested_by=pharmacist,
-        document_type=document_type,
-    )
 
 
 def receipt_payload(
@@ -168,13 +142,13 @@ def receipt_payload(
         claim_digest=claim_digest,
         subject_ref=subject_ref,
         subject_role=subject_role,
-        method=decision.method.value,
+        method=Method.FACE.value,
         attempt=attempt,
         outcome=decision.outcome.value,
         reasons=decision.reasons,
         reference=decision.reference_id,
-        attested_by=decision.attested_by,
-        document_type=decision.document_type,
+        attested_by=None,
+        document_type=None,
         camera=camera,
         contract_id=found.contract_id,
         policy_name=decision.policy_name,

@@ -23,7 +23,6 @@ from identity.liveness import challenge as challenge_signal
 from identity.liveness.panel import Panel, refusals, telling
 from identity.liveness.signals import Signal
 from identity.looked import LookedFrame
-from identity.methods import Method
 from identity.policy import IdentityPolicy
 from identity.quality import FaceQuality, instruction, measure
 from identity.references import Reference
@@ -300,7 +299,6 @@ class _Case:
     def decided(self, ending: Ending, evidence: FaceEvidence) -> Decision:
         """Return the decision with this ending."""
         return Decision(
-            method=Method.FACE,
             outcome=ending[0],
             reasons=ending[1],
             policy_name=self.policy.name,

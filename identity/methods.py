@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from hardware.devices import DeviceAnswer, DeviceKind
+from identity.errors import DecisionInvalid
 
 
 class Method(StrEnum):
@@ -45,6 +46,10 @@ class Vouched:
     attested_by: str | None = None
     document_type: str | None = None
     device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.outcome == "ACCEPT" and not (self.attested_by or self.device):
+            raise DecisionInvalid("an ACCEPT that is vouched for names who or what vouches")
 
 
 def by_pharmacist(pharmacist: str, document_type: str) -> Vouched:

@@ -7,6 +7,7 @@ insightface knows one number for all three.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -31,7 +32,7 @@ class _Recognition(Protocol):
     def get_feat(self, imgs: Image) -> Embedding: ...
 
 
-class _Aligning:
+class _Aligning(ABC):
     """What all embedders share: the contract, the alignment, and the checks of both ends."""
 
     def __init__(self, manifest: ModelManifest, path: Path) -> None:
@@ -65,8 +66,9 @@ class _Aligning:
         """Return the embedding of a face in an image. Raises InferenceFailed."""
         return self.embed_aligned(self.align(image, face))
 
+    @abstractmethod
     def _features(self, crop: Image) -> Embedding:
-        raise NotImplementedError
+        """Return what the model says of an aligned face, not yet of unit length."""
 
 
 class ArcFaceEmbedder(_Aligning):

@@ -65,10 +65,6 @@ class KeyDirectory:
             generations = {1: path}
         return _read_secret(generations[max(generations)])
 
-    def secret_id(self, name: str) -> str:
-        """Return the name under which ciphertexts mention a symmetric key."""
-        return secret_key(self.secret(name)).key_id
-
     def secrets_by_id(self, name: str) -> dict[str, SecretKey]:
         """Return every key `name` that is still there by its id, oldest first; makes none."""
         generations = self._generations(name)

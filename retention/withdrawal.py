@@ -110,20 +110,6 @@ def _erase_probes(
 # -- the proof ------------------------------------------------------------------------------------
 
 
-def erasure_proof(connection: sqlite3.Connection, references: Sequence[str]) -> ErasureProof:
-    """Return the proof that the erasure of these references was recorded; what was never erased
-    has no record in it. Raises ProofRejected when the log is damaged."""
-    wanted = set(references)
-    return prove(
-        connection,
-        [
-            sequence
-            for sequence, reference in _said(connection, "reference.erased", "$.payload.reference")
-            if reference in wanted
-        ],
-    )
-
-
 def prove(connection: sqlite3.Connection, sequences: Iterable[int]) -> ErasureProof:
     """Return records with their audit paths, under the newest checkpoint if it covers them."""
     wanted = sorted(sequences)[:MOST_RECORDS]

@@ -61,12 +61,6 @@ def node_by_key(connection: Connection, curve_key: str, *, lock: bool = False) -
     return None if row is None else _state(row)
 
 
-def node_by_name(connection: Connection, node: str) -> NodeState | None:
-    """Return an enrolled node by its id."""
-    row = connection.execute(_COLUMNS.where(NODES.c.node == node)).one_or_none()
-    return None if row is None else _state(row)
-
-
 def _state(row: Row[*tuple[Any, ...]]) -> NodeState:
     found = row._mapping
     return NodeState(

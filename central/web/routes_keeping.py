@@ -9,7 +9,7 @@ import secrets
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path
 from sqlalchemy import Connection, select
 
 from central import challenges, holds, keeping, policies
@@ -18,13 +18,12 @@ from central.web import views
 from central.web import views_keeping as shown
 from central.web.problems import responses
 from central.web.state import Admin, State, WebState, record_access
-from retention.records.fields import Code, Id
+from retention.records.fields import Id
 from retention.terms.problems import Problem, Refusal
 
 router = APIRouter(prefix="/v1", tags=["retention"], responses=responses())
 NODES = table_of(Node)
 AuditPath = Annotated[Id, Path(examples=["01900000-0000-7000-8000-000000000001"])]
-PharmacyQuery = Annotated[Code, Query(examples=["P43010000001"])]
 
 
 @router.get("/retention")

@@ -184,14 +184,6 @@ def _of(parts: Parts, pharmacist: str) -> OnDuty:
 # -- the pharmacist's own reference ---------------------------------------------------------------
 
 
-def is_enrolled(parts: Parts, pharmacist: str) -> bool:
-    """Tell whether a pharmacist has a reference that may be compared now."""
-    person_ref = duties.pharmacist_ref(parts.person_key, pharmacist)
-    with parts.store.read() as connection:
-        now = parts.store.clock.now()
-        return people.latest_reference(connection, person_ref, now) is not None
-
-
 def enrol(
     parts: Parts, caller: Caller, pharmacist: str, secret: str, picture: bytes | None
 ) -> Enrolled:

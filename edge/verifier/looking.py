@@ -24,7 +24,6 @@ from hardware.cameras import FrameSource
 from identity.attempt import Attempt, Progress
 from identity.decision import Decision, Outcome
 from identity.evidence import AttemptEvidence
-from identity.methods import Method
 from identity.policy import IdentityPolicy
 from retention.records.people import AgeBand
 from retention.store import face_locks
@@ -184,7 +183,6 @@ class Looker:
     def _not_looked(self, policy: IdentityPolicy, reason: str) -> Looked:
         now = self._clock.now()
         decision = Decision(
-            method=Method.FACE,
             outcome=Outcome.REFER,
             reasons=(reason,),
             policy_name=policy.name,

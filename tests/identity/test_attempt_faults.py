@@ -18,7 +18,6 @@ from identity.decision import Decision, FaceEvidence, Outcome
 from identity.errors import DecisionInvalid
 from identity.evidence import decode, encode
 from identity.liveness.signals import Signal, Verdict
-from identity.methods import Method
 from identity.policy import load_policy
 from models.errors import InferenceFailed, ModelMissing
 from models.values import Embedding, FaceDetection, Image
@@ -376,7 +375,6 @@ def test_an_accept_with_its_grounds_can_be_made(evidence: FaceEvidence) -> None:
 def _accept(evidence: FaceEvidence, reasons: tuple[str, ...], reference: str | None) -> Decision:
     now = datetime(2026, 1, 1, tzinfo=UTC)
     return Decision(
-        method=Method.FACE,
         outcome=Outcome.ACCEPT,
         reasons=reasons,
         policy_name="p",

@@ -6,12 +6,11 @@ from datetime import timedelta
 
 import pytest
 
-from identity.decision import Decision, Outcome, attest_document, receipt_payload
+from identity.decision import Decision, receipt_payload
 from identity.errors import DecisionInvalid
-from identity.methods import Method
-from identity.policy import IdentityPolicy
+from identity.methods import Method, Vouched, by_pharmacist
 from identity.quality import GATE, UNITS
-from retention.records.clock import ManualClock, from_text
+from retention.records.clock import from_text
 from retention.records.payloads import DecisionReceipt
 from retention.terms.reasons import BY_CODE
 from tests.identity.support import Trial
@@ -56,39 +55,13 @@ def test_a_referred_attempt_has_a_receipt_too(trial: Trial) -> None:
     assert (receipt.outcome, receipt.comparison_score, receipt.liveness) == ("REFER", None, ())
 
 
-@pytest.mark.parametrize(
-    ("matches", "outcome", "reason"),
-    [(True, "ACCEPT", "DOCUMENT_ATTESTED"), (False, "REFER", "MISMATCH")],
-)
-def test_a_pharmacist_can_attest_a_document(
-    policy: IdentityPolicy, clock: ManualClock, matches: bool, outcome: str, reason: str
-) -> None:
-    decision = attest_document(
-        matches=matches,
-        pharmacist="pharmacist-1",
-        document_type="id_card",
-        policy=policy,
-        clock=clock,
-    )
-    receipt = receipt_of(decision)
-    assert (receipt.outcome, receipt.reasons) == (outcome, (reason,))
-    assert (receipt.method, receipt.attested_by) == ("document_attested", "pharmacist-1")
-    assert receipt.contract_id is None
-    assert receipt.threshold is None
-
-
 @pytest.mark.parametrize("method", [m for m in Method if m is not Method.FACE])
-def test_an_attested_accept_names_who_attested(clock: ManualClock, method: Method) -> None:
-    with pytest.raises(DecisionInvalid, match="who attested"):
-        Decision(
-            method=method,
-            outcome=Outcome.ACCEPT,
-            reasons=("DOCUMENT_ATTESTED",),
-            policy_name="p",
-            policy_digest="0" * 64,
-            started_at=clock.now(),
-            decided_at=clock.now(),
-        )
+def test_an_accept_that_is_vouched_for_names_who_vouches(method: Method) -> None:
+    with pytest.raises(DecisionInvalid, match="who or what vouches"):
+        Vouched(method, "ACCEPT", "DOCUMENT_ATTESTED")
+    assert Vouched(method, "REFER", "DEVICE_UNAVAILABLE").device is None
+    said = by_pharmacist("pharmacist-1", "id_card")
+    assert (said.outcome, said.attested_by) == ("ACCEPT", "pharmacist-1")
 
 
 def test_methods_are_those_a_receipt_can_name() -> None:

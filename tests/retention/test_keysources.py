@@ -43,7 +43,6 @@ def test_the_highest_number_is_the_newest_also_beyond_ten(
     assert files.newest() == made[-1]
     assert files.all() == tuple(made)
     assert directory.secret("reference") == made[-1].secret
-    assert directory.secret_id("reference") == made[-1].key_id
 
 
 def test_other_keys_and_stray_files_are_no_generations(

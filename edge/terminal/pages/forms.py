@@ -25,7 +25,6 @@ from retention.terms.problems import Problem, Refusal
 
 MOST_FIELDS = 600
 MOST_FILES = 4
-LONGEST_LIST = 1000
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -240,7 +240,7 @@ def test_enrolling_wants_the_own_secret_and_leaves_a_consent_of_its_own(
         consent = people.standing_consent(connection, ref, PURPOSE)
         assert consent is not None
         assert people.standing_consent(connection, ref, "face_verification") is None
-    assert duty_actions.is_enrolled(parts, "ph-3")
+        assert people.latest_reference(connection, ref, store.clock.now()) is not None
     duty_actions.enrol(parts, caller, "ph-3", "correct horse", None)
     with store.read() as connection:
         again = people.standing_consent(connection, ref, PURPOSE)
@@ -249,6 +249,7 @@ def test_enrolling_wants_the_own_secret_and_leaves_a_consent_of_its_own(
     withdrawn = duty_actions.withdraw(parts, caller, "ph-3")
 
     assert [len(one.references) for one in withdrawn] == [2]
-    assert not duty_actions.is_enrolled(parts, "ph-3")
+    with store.read() as connection:
+        assert people.newest_reference(connection, ref) is None
     with pytest.raises(Refusal, match="CONSENT_UNKNOWN"):
         duty_actions.withdraw(parts, caller, "ph-3")

@@ -18,7 +18,6 @@ from edge.verifier.duty_protocol import DutyLooked, SignInByFace
 from edge.verifier.method import FaceMethodOff
 from identity.decision import Decision, FaceEvidence, Outcome
 from identity.liveness.signals import Signal, Verdict
-from identity.methods import Method
 from identity.presence import Looked
 from retention.records.clock import ManualClock
 from retention.records.envelope import parse_record
@@ -51,7 +50,6 @@ def decision(outcome: Outcome, *reasons: str, reference: str | None = None) -> D
         required=("planarity",),
     )
     return Decision(
-        method=Method.FACE,
         outcome=outcome,
         reasons=reasons,
         policy_name="counter",
