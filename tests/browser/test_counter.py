@@ -16,11 +16,11 @@ from tests.browser.counter_steps import (
     attest,
     begin,
     enter_basket,
+    look_until_accepted,
     pair,
     picture_of_card,
     settle,
     somebody,
-    step,
 )
 
 STANDS_THERE = Genuine("person-a", 2)
@@ -54,7 +54,7 @@ def test_a_purchase_from_pairing_to_the_settlement(counter: Page, node: DemoStac
     expect(live).to_be_visible()
     expect(counter.locator("[data-test=guidance]")).to_contain_text("第 1 次")
     counter.wait_for_function("() => document.querySelector('[data-test=live]').naturalWidth > 0")
-    expect(step(counter, "identity")).to_have_class("done")
+    look_until_accepted(counter)
     expect(live).to_have_count(0)
     enter_basket(counter, MARKUP)
     expect(counter.locator("main")).to_contain_text(MARKUP)
