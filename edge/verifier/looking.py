@@ -20,7 +20,7 @@ from edge.verifier.protocol import LiveState
 from edge.verifier.recent import RecentPictures
 from edge.verifier.references import find_reference
 from hardware.camera_identity import CameraIdentity
-from hardware.cameras import FrameSource
+from hardware.frames import FrameSource
 from identity.attempt import Attempt, Progress
 from identity.decision import Decision, Outcome
 from identity.evidence import AttemptEvidence

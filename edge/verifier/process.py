@@ -38,7 +38,7 @@ from edge.verifier.protocol import (
 from edge.verifier.service import CameraService
 from edge.verifier.workers import Answers, CameraWorker, Job, Task
 from hardware.camera_identity import identity_of
-from hardware.cameras import OpenCvFrames
+from hardware.frames import OpenCvFrames
 from retention.records.errors import UsageError
 from retention.records.fields import Frozen
 

@@ -18,7 +18,8 @@ import av
 import imageio_ffmpeg
 import pytest
 
-from hardware.cameras import OpenCvFrames, ReceivedPacket, RtspPackets, open_packets
+from hardware.frames import OpenCvFrames
+from hardware.packets import ReceivedPacket, RtspPackets, open_packets
 from hardware.simulated_cameras import SimulatedCameras
 
 REAL = "COUNTERSIGHT_TEST_CAMERA_URL"

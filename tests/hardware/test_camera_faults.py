@@ -16,14 +16,9 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from hardware import packets
-from hardware.cameras import (
-    CameraEnded,
-    CameraUnavailable,
-    OpenCvFrames,
-    RtspPackets,
-    UnsupportedCodec,
-    open_packets,
-)
+from hardware.errors import CameraEnded, CameraUnavailable, UnsupportedCodec
+from hardware.frames import OpenCvFrames
+from hardware.packets import RtspPackets, open_packets
 from hardware.simulated_cameras import CameraControl, SimulatedCameras
 from hardware.simulated_encoder import SimulatedEncoder
 from hardware.simulated_people import Pixels

@@ -18,7 +18,7 @@ from edge.verifier.protocol import Decided, EnrolmentRefused, Ping, VerifyFace
 from edge.verifier.references import row_of
 from edge.verifier.service import CameraService
 from edge.verifier.workers import Job
-from hardware.cameras import CapturedFrame
+from hardware.frames import CapturedFrame
 from identity.policy import IdentityPolicy
 from identity.references import Reference
 from models.manifest import SFACE, YUNET
