@@ -36,7 +36,7 @@ def another_person(counter: Counter) -> Outcome:
 
 def nobody(counter: Counter) -> Outcome:
     visit = counter.arrive()
-    counter.verify(visit)
+    counter.verify(visit, awaited="NO_FACE")
     counter.close(visit, "abandoned")
     ok = (visit.decision, visit.reasons) == ("RETRY", ("NO_FACE",))
     return outcome_of(visit, "nobody_in_view", "RETRY NO_FACE", ok)
@@ -44,7 +44,7 @@ def nobody(counter: Counter) -> Outcome:
 
 def two_people(counter: Counter) -> Outcome:
     visit = counter.arrive(replace(INSURED, x=0.3), replace(ANOTHER, x=0.7))
-    counter.verify(visit)
+    counter.verify(visit, awaited="MULTIPLE_FACES")
     counter.close(visit, "abandoned")
     ok = (visit.decision, visit.reasons) == ("RETRY", ("MULTIPLE_FACES",))
     return outcome_of(visit, "two_people", "RETRY MULTIPLE_FACES", ok)
@@ -53,7 +53,7 @@ def two_people(counter: Counter) -> Outcome:
 def held_photograph(counter: Counter) -> Outcome:
     """Refused, and nobody is told why."""
     visit = counter.arrive(HeldPhoto("person-b", 1), person=OTHER)
-    counter.look(visit)
+    counter.verify(visit, awaited="CHALLENGE_FAILED")
     counter.authorise(visit)
     counter.close(visit, "refused")
     ok = visit.decision != "ACCEPT" and refused(visit)
