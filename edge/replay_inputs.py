@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.verifier.references import open_reference
+from edge.verifier.references import sealed_of
 from identity.errors import ReferenceUnreadable
-from identity.references import Reference
+from identity.references import Reference, open_sealed
 from identity.replay import Difference
 from retention import probe_files
 from retention.keyfiles import KeyDirectory
@@ -52,11 +52,8 @@ class Kept:
     reference: Reference
 
 
-_ERASED = {
-    "expired": "EVIDENCE_EXPIRED",
-    "consent_withdrawn": "EVIDENCE_WITHDRAWN",
-    "key_lost": "EVIDENCE_KEY_LOST",
-}
+KEY_MISSING = "KEY_MISSING"
+ERASED = {"expired": "EVIDENCE_EXPIRED", "consent_withdrawn": "EVIDENCE_WITHDRAWN"}
 
 
 def find_decision(connection: sqlite3.Connection, receipt: str) -> Record | None:
@@ -124,6 +121,22 @@ def open_kept(
 ) -> Kept:
     """Open what a receipt rests on, whose decision stands at a place in the log. Raises
     NotReplayable, Tampered, KeyRefused, OSError."""
+    try:
+        return _open_kept(connection, data, receipt, keys, sequence)
+    except NotReplayable as exc:
+        if exc.reason != KEY_MISSING:
+            raise
+    # A rotation beside us may have removed the key between the row and it: the row tells it now.
+    return _open_kept(connection, data, receipt, keys, sequence)
+
+
+def _open_kept(
+    connection: sqlite3.Connection,
+    data: Path,
+    receipt: DecisionReceipt2,
+    keys: ReferenceKeys,
+    sequence: int,
+) -> Kept:
     encoded = _evidence(connection, data, receipt, keys, sequence)
     return Kept(encoded, _reference(connection, receipt, keys, sequence))
 
@@ -140,13 +153,13 @@ def _evidence(
     if row is None:
         gone = _erasure(connection, "probes.erased", "receipts", receipt.receipt)
         if gone is not None:
-            raise NotReplayable(_ERASED[gone.payload["cause"]], gone.occurred_at)
+            raise NotReplayable(ERASED[gone.payload["cause"]], gone.occurred_at)
         if _erasures_forgotten(connection, "probes.erased", sequence):
             raise NotReplayable("EVIDENCE_EXPIRED")
         raise Tampered(Difference("evidence", digest, None))
     key = keys.by_id(row.key_id)
     if key is None:
-        raise NotReplayable("KEY_MISSING")
+        raise NotReplayable(KEY_MISSING)
     bound = Bound(receipt.receipt, receipt.session, receipt.subject_ref, digest)
     try:
         data_key = probe_files.unwrap(row.nonce, row.wrapped, row.receipt, row.session, key)
@@ -170,10 +183,11 @@ def _reference(
         if _erasures_forgotten(connection, "reference.erased", sequence):
             raise NotReplayable("REFERENCE_ERASED")
         raise Tampered(Difference("reference", wanted, None))
-    if keys.by_id(row.key_id) is None:
-        raise NotReplayable("KEY_MISSING")
+    key = keys.by_id(row.key_id)
+    if key is None:
+        raise NotReplayable(KEY_MISSING)
     try:
-        return open_reference(row, keys)
+        return open_sealed(sealed_of(row), key.secret)
     except ReferenceUnreadable as exc:
         raise Tampered(Difference("reference", wanted, exc.reason)) from exc
 

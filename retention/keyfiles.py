@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +27,10 @@ _GONE = ".gone"
 
 class KeyRefused(UsageError):
     """A key file that is missing, readable by others, or of the wrong length."""
+
+
+class _KeyGone(KeyRefused):
+    """A key file that was there a moment ago: a rotation beside us removed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +72,12 @@ class KeyDirectory:
 
     def secrets_by_id(self, name: str) -> dict[str, SecretKey]:
         """Return every key `name` that is still there by its id, oldest first; makes none."""
-        generations = self._generations(name)
-        found = (secret_key(_read_secret(generations[number])) for number in sorted(generations))
-        return {key.key_id: key for key in found}
+        found = {}
+        for _, path in sorted(self._generations(name).items()):
+            with suppress(_KeyGone):
+                key = secret_key(_read_secret(path))
+                found[key.key_id] = key
+        return found
 
     def add_generation(self, name: str) -> SecretKey:
         """Make a further key `name`, durably; it is the newest from now on."""
@@ -131,6 +139,8 @@ class KeyDirectory:
             pass
         finally:
             temporary.unlink()
+        # Whoever gets the key may seal by it at once, so its name is on the disk first.
+        fsync_directory(self.path)
 
 
 def _read_secret(path: Path) -> bytes:
@@ -146,5 +156,7 @@ def _read_private(path: Path) -> bytes:
         if mode & 0o077:
             raise KeyRefused(f"{path}: mode {mode:04o} lets others read it; allowed is 0600")
         return path.read_bytes()
+    except FileNotFoundError as exc:
+        raise _KeyGone(f"{path}: {exc.strerror}") from exc
     except OSError as exc:
         raise KeyRefused(f"{path}: {exc.strerror}") from exc

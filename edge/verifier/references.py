@@ -60,31 +60,28 @@ def open_reference(row: people.Reference, keys: ReferenceKeys) -> Reference:
     """Open the reference of a row. Raises ReferenceUnreadable, KeyRefused."""
     key = keys.by_id(row.key_id)
     if key is None:
-        raise ReferenceUnreadable(row.id, f"its key {row.key_id} is not there any more")
+        raise ReferenceUnreadable(row.id, f"its key {row.key_id} is not there")
     return open_sealed(sealed_of(row), key.secret)
-
-
-def open_or_none(row: people.Reference, keys: ReferenceKeys) -> Reference | None:
-    """Open the reference of a row; None, and a line in the log that names the key, when it does
-    not open: whoever it is of is then verified in another way. Raises KeyRefused."""
-    try:
-        return open_reference(row, keys)
-    except ReferenceUnreadable as exc:
-        log.error("reference_unreadable", reference=row.id, key_id=row.key_id, reason=exc.reason)
-        return None
 
 
 def find_reference(store: NodeStore, keys: ReferenceKeys, person_ref: str) -> Reference | None:
     """Return a person's newest reference under a standing consent, opened; expired only when there
-    is no other, so that the refusal can say so. None: there is none that opens.
+    is no other, so that the refusal can say so. None, and a line in the log that names the key,
+    when it does not open: whoever it is of is then verified in another way.
 
-    A rotation may seal it again and remove its key between our two looks, so it is looked for once
-    more. Raises StoreUnavailable, KeyRefused.
+    A rotation may seal it again and remove its key between row and key, so it is looked for again
+    until it does not open twice under the same key. Raises StoreUnavailable, KeyRefused.
     """
-    row = _newest(store, person_ref)
-    if row is not None and keys.by_id(row.key_id) is None:
-        row = _newest(store, person_ref)
-    return None if row is None else open_or_none(row, keys)
+    tried = None
+    while (row := _newest(store, person_ref)) is not None:
+        try:
+            return open_reference(row, keys)
+        except ReferenceUnreadable as exc:
+            if row.key_id == tried:
+                log.error("reference_unreadable", reference=row.id, key_id=tried, reason=exc.reason)
+                return None
+            tried = row.key_id
+    return None
 
 
 def _newest(store: NodeStore, person_ref: str) -> people.Reference | None:

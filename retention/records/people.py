@@ -150,7 +150,7 @@ class ReferencesRekeyed(Frozen):
 class ProbesErased(Frozen):
     """Sealed probe crops whose end had come, or whose person withdrew."""
 
-    cause: Literal["expired", "consent_withdrawn", "key_lost"]
+    cause: Literal["expired", "consent_withdrawn"]
     receipts: Annotated[tuple[Id, ...], Field(min_length=1, max_length=500)]
 
 

@@ -20,7 +20,7 @@ from retention.store.database import NodeStore
 from retention.store.log import append
 
 MOST_IN_A_RECORD = 500
-Cause = Literal["expired", "consent_withdrawn", "key_lost"]
+Cause = Literal["expired", "consent_withdrawn"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -269,8 +269,6 @@ REASONS: tuple[Reason, ...] = (
     Reason("EVIDENCE_EXPIRED", "留样已到期删除", "The evidence was erased at its end", *_NONE),
     Reason("EVIDENCE_WITHDRAWN", "本人撤回同意，留样已删除",
            "Consent was withdrawn, the evidence is erased", *_NONE),
-    Reason("EVIDENCE_KEY_LOST", "密钥丢失，留样已删除",
-           "The evidence was erased, for its key was lost", *_NONE),
     Reason("KEY_MISSING", "加密密钥已不在本机", "The key is not on this node any more",
            "请恢复密钥备份后再试", "Restore the key from its backup"),
     Reason("REFERENCE_ERASED", "比对照片已删除", "The reference was erased", *_NONE),

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import countersight
-from edge import replay_command
+from edge import replay_command, replay_inputs
 from edge.config import EdgeConfig
 from edge.rotation import rotate
 from edge.verifier.kept_inputs import keep
@@ -28,14 +29,16 @@ from models.errors import ModelMissing
 from models.manifest import SFACE, YUNET
 from models.runtime import LoadedModels
 from retention.erasure import erase_due
+from retention.keysources import FileKeys, SecretKey
 from retention.records.clock import ManualClock
 from retention.records.ids import ConsentId
 from retention.records.payloads import NodeStopped
-from retention.records.people import DecisionReceipt2
+from retention.records.people import DecisionReceipt2, ProbesErased
 from retention.records.receipts import sign_receipt
 from retention.store import people
 from retention.store.database import NodeStore
 from retention.store.log import all_records, append
+from retention.terms.reasons import BY_CODE
 from retention.withdrawal import check_proof, withdraw
 from tests.edge.verifier.kit import Bench
 from tests.edge.verifier.test_probe_keeper import give_told_consent
@@ -281,6 +284,46 @@ def test_a_key_that_is_not_there_is_told(
     code, told = run()
     assert (code, told["verdict"], told["reason"]) == (1, "not_replayable", "KEY_MISSING")
     assert not (node.data / "keys" / "reference.key").exists()
+
+
+@pytest.mark.parametrize("asked", [1, 2])
+def test_a_rotation_that_takes_the_key_away_just_then_is_no_lost_key(
+    node: Recorded,
+    run: Callable[..., tuple[int, Said]],
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int,
+) -> None:
+    """Once for the evidence, once for the reference; nobody is said to have tampered with it."""
+    by_id, seen = FileKeys.by_id, 0
+
+    def late(keys: FileKeys, key_id: str) -> SecretKey | None:
+        nonlocal seen
+        seen += 1
+        if seen == asked:
+            rotate(node.store, keys, lambda done: None)
+        return by_id(keys, key_id)
+
+    monkeypatch.setattr(FileKeys, "by_id", late)
+    code, told = run()
+    assert (code, told["verdict"]) == (0, "same"), told
+
+
+def test_evidence_and_reference_of_a_lost_key_stay_until_their_end(
+    node: Recorded, clock: ManualClock
+) -> None:
+    """The key may come back from its backup: nothing is erased because it is not there."""
+    (node.data / "keys" / "reference.key").unlink()
+    assert erase_due(node.store) == {}
+    clock.advance(timedelta(days=31))
+    assert erase_due(node.store) == {"probe_crop": 1}
+    clock.advance(timedelta(days=3650))
+    assert erase_due(node.store) == {"face_reference": 1}
+
+
+def test_every_cause_of_an_erasure_has_words_for_whoever_replays() -> None:
+    causes = get_args(ProbesErased.model_fields["cause"].annotation)
+    assert set(causes) == set(replay_inputs.ERASED)
+    assert all(code in BY_CODE for code in replay_inputs.ERASED.values())
 
 
 def test_a_copy_without_keys_is_wrong_usage_and_gets_none(

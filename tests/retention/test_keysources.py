@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from retention import keyfiles
 from retention.keyfiles import KeyDirectory, KeyRefused
 from retention.keysources import FileKeys, ReferenceKeys, reference_keys
 from tests.dying import die_at
@@ -212,3 +213,39 @@ def test_two_processes_that_make_the_first_key_get_the_same(directory: KeyDirect
     made = FileKeys(directory).newest()
     directory._create(directory.path / "reference.key", os.urandom(32))
     assert FileKeys(directory).newest() == made
+
+
+def test_a_key_that_is_removed_while_keys_are_listed_is_none(
+    files: ReferenceKeys, directory: KeyDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rotation beside a running node: nobody is told that a key cannot be read."""
+    old, new = files.newest(), files.begin_rotation()
+    read = Path.read_bytes
+
+    def late(path: Path) -> bytes:
+        if path.name == "reference.key":
+            monkeypatch.undo()
+            files.remove(old.key_id)
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", late)
+    assert files.by_id(old.key_id) is None
+    assert files.all() == (new,)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_name_of_a_new_key_is_on_the_disk_before_anything_is_sealed_by_it(
+    files: ReferenceKeys, directory: KeyDirectory, monkeypatch: pytest.MonkeyPatch, first: bool
+) -> None:
+    if not first:
+        files.newest()
+    synced: list[str] = []
+    sync = keyfiles.fsync_directory
+
+    def noted(path: Path) -> None:
+        sync(path)
+        synced[:] = names(directory)
+
+    monkeypatch.setattr(keyfiles, "fsync_directory", noted)
+    _ = files.newest() if first else files.begin_rotation()
+    assert synced == names(directory) != []
