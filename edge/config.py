@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 from string import ascii_letters
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -174,7 +175,7 @@ class PresenceConfig(Frozen):
     confirm_minutes: Annotated[float, Field(ge=1, le=720)] = 240.0
 
 
-_LOOPBACK = ("http://127.0.0.1:", "http://[::1]:", "http://localhost:")
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class DeviceConfig(Frozen):
@@ -199,7 +200,9 @@ class DevicesConfig(Frozen):
     @model_validator(mode="after")
     def _numbers_travel_sealed(self) -> Self:
         known = self.authority
-        if known is not None and not known.url.startswith(("https://", *_LOOPBACK)):
+        if known is None or known.url.startswith("https://"):
+            return self
+        if urlsplit(known.url).hostname not in _LOOPBACK:  # not what only begins like it
             raise ValueError("devices.authority.url: a name and a number need https://")
         return self
 

@@ -137,11 +137,7 @@ class HttpDevice:
             raise DeviceUntrusted(self._kind, "an answer to another question")
         if answer.outcome == "confirmed" and (answer.cert_type is None or answer.number is None):
             raise DeviceUntrusted(self._kind, "it confirms nobody")
-        asked = question.of
-        is_asked = asked is None or (
-            (answer.cert_type, answer.number) == (asked.cert_type, asked.number)
-        )
-        if answer.outcome == "confirmed" and not is_asked:
+        if answer.outcome == "confirmed" and not _is_of(answer, question.of):
             raise DeviceUntrusted(self._kind, "it tells of somebody else")
 
     def _post(self, question: DeviceQuestion) -> bytes:
@@ -176,6 +172,18 @@ class HttpDevice:
                 if len(content) > MAX_ANSWER_BYTES:
                     raise DeviceUnavailable(self._kind, "an answer that is too large")
             return bytes(content)
+
+
+def _is_of(answer: DeviceAnswer, asked: Holder | None) -> bool:
+    """Tell whether an answer is of whom it was asked. A written check digit x is the same as X; a
+    token (01) is the same only as it is."""
+    if asked is None:
+        return True
+    if answer.number is None or answer.cert_type != asked.cert_type:
+        return False
+    if asked.cert_type == "01":
+        return answer.number == asked.number
+    return answer.number.upper() == asked.number.upper()
 
 
 def portrait_of(answer: DeviceAnswer) -> bytes:

@@ -105,7 +105,7 @@ class SimulatedDevices:
         person = None if now.fault == "refuse" else now.person
         asked = question.of
         if question.kind == "authority" and (
-            person is None or asked is None or person.number != asked.number
+            person is None or asked is None or person.number.upper() != asked.number.upper()
         ):
             person = None  # nobody of that number is on record
         nobody = person is None or now.fault == "nobody"

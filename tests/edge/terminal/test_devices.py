@@ -309,7 +309,25 @@ def test_what_an_authority_does_not_tell_of_the_subject_enrols_nobody(
         assert connection.execute("SELECT count(*) FROM reference_templates").fetchone()[0] == 0
 
 
-def test_an_authority_that_is_not_on_this_machine_needs_tls(tmp_path: Path) -> None:
-    known = {"url": "http://192.0.2.7:80", "public_key": "00" * 32}
+@pytest.mark.parametrize(
+    "url",
+    ["http://192.0.2.7:80", "http://127.0.0.1:80@authority.example/", "http://localhost.example"],
+)
+def test_an_authority_that_is_not_on_this_machine_needs_tls(tmp_path: Path, url: str) -> None:
     with pytest.raises(ValueError, match="https://"):
-        config_for(tmp_path, devices={"authority": known})
+        config_for(tmp_path, devices={"authority": {"url": url, "public_key": "00" * 32}})
+
+
+@pytest.mark.parametrize("url", ["https://authority.example", "http://localhost", "http://[::1]:8"])
+def test_an_authority_over_tls_or_on_this_machine_is_asked(tmp_path: Path, url: str) -> None:
+    config_for(tmp_path, devices={"authority": {"url": url, "public_key": "00" * 32}})
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("x", "X"), ("X", "x")])
+def test_a_check_digit_that_is_written_small_is_the_same_person(
+    counter: PharmacyClient, service: DeviceService, typed: str, kept: str
+) -> None:
+    consent = counter.consent(PATIENT)["consent"]
+    session = counter.open()["session"]
+    on_record(service, PATIENT.number[:-1] + kept)
+    assert from_authority(counter, session, consent, PATIENT.number[:-1] + typed)["reference"]
