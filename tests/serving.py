@@ -35,6 +35,6 @@ def served(app: FastAPI, **options: Any) -> Iterator[str]:
         yield f"{scheme}://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(30)
         listener.close()
     assert not thread.is_alive()

@@ -127,7 +127,7 @@ class FakeVerifier:
         self.requests.append(request)
         self.entered.set()
         if self.hold is not None:
-            assert self.hold.wait(10)
+            assert self.hold.wait(30)
         if not self.available:
             raise VerifierUnavailable("told so")
         made = receipt_for(

@@ -75,7 +75,7 @@ class ServerInThread:
     def close(self) -> None:
         self.run(self.server.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(30)
         self._loop.close()
 
 

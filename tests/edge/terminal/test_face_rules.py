@@ -310,17 +310,17 @@ def test_counters_with_cameras_of_their_own_do_not_wait_for_one_another(
     looking = threading.Thread(target=lambda: first.verify(sessions[0]))
     looking.start()
     try:
-        assert verifier.entered.wait(10)
+        assert verifier.entered.wait(30)
         assert refused(third.verify, sessions[2]).code == "BUSY"
         verifier.entered.clear()
         other = threading.Thread(target=lambda: second.verify(sessions[1]))
         other.start()
-        assert verifier.entered.wait(10)
+        assert verifier.entered.wait(30)
         verifier.hold.set()
-        other.join(10)
+        other.join(30)
     finally:
         verifier.hold.set()
-        looking.join(10)
+        looking.join(30)
     assert {request.counter for request in verifier.requests} == {"counter-1", "counter-2"}
 
 

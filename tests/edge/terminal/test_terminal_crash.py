@@ -81,7 +81,7 @@ class Node:
     def kill(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(30)
             self._process = None
 
 
@@ -127,7 +127,7 @@ def test_killed_between_question_and_answer_the_settlement_is_reversed_and_made_
     submitting.start()
     until("settled at the platform", held)
     node.kill()
-    submitting.join(10)
+    submitting.join(30)
     assert lost
     assert held() == ["settled"]
 

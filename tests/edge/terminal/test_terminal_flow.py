@@ -411,11 +411,11 @@ def test_one_person_at_a_time_is_looked_at(counter: PharmacyClient, verifier: Fa
     first, second = counter.open()["session"], counter.open()["session"]
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(counter.verify, first)
-        assert verifier.entered.wait(10)
+        assert verifier.entered.wait(30)
         no = refused(counter.verify, second)
         assert counter.ready()
         verifier.hold.set()
-        assert running.result(10)["outcome"] == "ACCEPT"
+        assert running.result(30)["outcome"] == "ACCEPT"
     assert (no.status, no.code) == (409, "BUSY")
 
 

@@ -20,7 +20,7 @@ from retention.terms.problems import PROBLEM_MEDIA_TYPE
 from tests.edge.counter_kit import FakeVerifier
 from tests.serving import served
 
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture

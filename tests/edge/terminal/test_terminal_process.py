@@ -188,7 +188,7 @@ def verifier_that(
         yield seen
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(30)
         router.close()
 
 

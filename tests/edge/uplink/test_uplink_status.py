@@ -40,9 +40,9 @@ def test_without_central_the_uplink_only_beats(tmp_path: Path) -> None:
     context = ProcessContext(config_in(tmp_path), stop, beats.set)
     thread = threading.Thread(target=run, args=(context,))
     thread.start()
-    assert beats.wait(10)
+    assert beats.wait(30)
     stop.set()
-    thread.join(10)
+    thread.join(30)
     assert not thread.is_alive()
     assert not (tmp_path / "node.sqlite3").exists()
 

@@ -25,7 +25,7 @@ from tests.edge.verifier.kit import Bench, request
 from tests.identity import support
 
 SESSION = SeededIds(7).new()
-WAIT_MILLISECONDS = 5000
+WAIT_MILLISECONDS = 20_000
 _places = itertools.count()
 
 

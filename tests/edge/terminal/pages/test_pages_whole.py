@@ -242,15 +242,15 @@ def test_a_second_press_waits_for_the_first() -> None:
 
     def slow() -> str:
         entered.set()
-        assert go.wait(10)
+        assert go.wait(30)
         return "/first"
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(once.do, "t", "n", slow)
-        assert entered.wait(10)
+        assert entered.wait(30)
         second = pool.submit(once.do, "t", "n", lambda: "/second")
         go.set()
-        assert first.result(10) == second.result(10) == "/first"
+        assert first.result(30) == second.result(30) == "/first"
 
 
 def test_only_the_last_forms_are_remembered() -> None:
