@@ -25,7 +25,7 @@ from edge.verifier.protocol import (
 )
 from retention.records.clock import to_text
 from retention.records.people import AgeBand, ConsentGiven2
-from retention.store import people
+from retention.store import face_locks, people
 from retention.terms.problems import Problem, Refusal
 from retention.withdrawal import Withdrawn, withdraw
 
@@ -173,11 +173,14 @@ def require_standing(parts: Parts, person_ref: str, consent: str, age: AgeBand) 
         raise Refusal(Problem(409, "CHILD_NO_FACE"))
     with parts.store.read() as connection:
         found = people.read_consent(connection, consent)
+        locked = face_locks.is_locked(connection, person_ref)
     if found is None:
         raise Refusal(Problem(404, "CONSENT_UNKNOWN"))
     standing = found.withdrawn_at is None and found.purpose == PURPOSE
     if not standing or found.person_ref != person_ref:
         raise Refusal(Problem(409, "NO_CONSENT"))
+    if locked:
+        raise Refusal(Problem(409, "FACE_LOCKED"))
     return found.id
 
 

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Depends
 
 from edge.session.service import Caller
 from edge.terminal import consents, pairing
+from edge.terminal.device_actions import AUTHORITY_SOURCE
 from edge.terminal.models import ConsentRequest, PairingRequest, ReferenceRequest
 from edge.terminal.pages import notice
 from edge.terminal.parts import Parts, calling
@@ -107,6 +108,9 @@ def people_router(parts: Parts) -> APIRouter:
     def enrol(
         body: ReferenceRequest, caller: Annotated[Caller, Depends(calling)]
     ) -> ReferenceAnswer:
+        if body.source == AUTHORITY_SOURCE:  # only what an authority signed comes from one
+            detail = "source: an authority's portrait comes by authority-reference"
+            raise Refusal(Problem(422, "INVALID_REQUEST", detail))
         answer = consents.enrol(
             parts,
             caller,

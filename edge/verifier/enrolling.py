@@ -30,6 +30,8 @@ from retention.store import face_locks, people
 from retention.store.database import NodeStore
 
 log = structlog.get_logger()
+AHEAD = timedelta(days=1)
+"""A document is dated by days, and clocks differ; beyond that no picture comes from the future."""
 
 
 class Enroller:
@@ -62,7 +64,10 @@ class Enroller:
         """Make and keep a sealed reference of a picture file. Raises StoreUnavailable."""
         if request.source == COUNTER_CAMERA:  # such a reference is never held against copies
             return EnrolmentRefused(code="INVALID_REQUEST", detail="a picture is no living person")
-        models, portrait_at = self._method.models, request.portrait_at
+        models, now = self._method.models, self._store.clock.now()
+        portrait_at = None if request.portrait_at is None else from_text(request.portrait_at)
+        if portrait_at is not None and portrait_at > now + AHEAD:  # it would never become old
+            return EnrolmentRefused(code="IMAGE_REFUSED", detail="its date lies ahead")
         try:
             made = enrol(
                 decode_image(picture, "picture"),
@@ -73,8 +78,8 @@ class Enroller:
                 person_ref=request.person_ref,
                 source=request.source,
                 consent_id=ConsentId(request.consent),
-                expires_at=self._store.clock.now() + self._kept_for,
-                portrait_at=None if portrait_at is None else from_text(portrait_at),
+                expires_at=now + self._kept_for,
+                portrait_at=portrait_at,
             )
         except ImageRefused as exc:
             return EnrolmentRefused(code="IMAGE_REFUSED", detail=str(exc)[:200])

@@ -21,7 +21,10 @@ from edge.simulators.pharmacy import (
     line,
 )
 from hardware.simulated_devices import Control, DeviceService, Fault, SimulatedDevices, Somebody
+from identity.policy import load_policy
+from retention.records.people import AttackSuspected
 from retention.records.signing import Ed25519Signer
+from retention.store import face_locks
 from retention.store.database import NodeStore
 from tests.edge.counter_kit import FakeVerifier, config_for
 
@@ -245,10 +248,13 @@ def test_another_persons_card_or_one_without_a_portrait_enrols_nobody(
 # -- the authority's portraits --------------------------------------------------------------------
 
 
-def on_record(service: DeviceService, number: str, fault: Fault | None = None) -> None:
+def on_record(
+    service: DeviceService, number: str, fault: Fault | None = None, seconds: float = 5
+) -> None:
     portrait = base64.b64encode(b"\xff\xd8 official").decode()
     person = Somebody(number=number, issued_at="2020-05-01T00:00:00.000000Z", portrait=portrait)
-    service.devices.control(Control(kind="authority", person=person, fault=fault))
+    control = Control(kind="authority", person=person, fault=fault, seconds=seconds)
+    service.devices.control(control)
 
 
 def from_authority(counter: PharmacyClient, session: str, consent: str, number: str) -> Any:
@@ -331,3 +337,73 @@ def test_a_check_digit_that_is_written_small_is_the_same_person(
     session = counter.open()["session"]
     on_record(service, PATIENT.number[:-1] + kept)
     assert from_authority(counter, session, consent, PATIENT.number[:-1] + typed)["reference"]
+
+
+def test_an_uploaded_picture_does_not_pass_for_an_authoritys(
+    counter: PharmacyClient, store: NodeStore
+) -> None:
+    consent = counter.consent(PATIENT)["consent"]
+    with pytest.raises(ProblemResponse) as caught:
+        counter.enrol(consent, PATIENT, b"\xff\xd8 mine", source="authority_portrait")
+    assert (caught.value.status, caught.value.code) == (422, "INVALID_REQUEST")
+    with store.read() as connection:
+        assert connection.execute("SELECT count(*) FROM reference_templates").fetchone()[0] == 0
+
+
+def test_an_authority_is_not_asked_about_whom_no_face_may_be_kept_of_now(
+    counter: PharmacyClient, service: DeviceService, store: NodeStore
+) -> None:
+    given = counter.consent(PATIENT)
+    session = counter.open()["session"]
+    on_record(service, PATIENT.number)
+    with store.write() as connection:
+        for _ in range(load_policy().transaction.suspicions):
+            suspicion = AttackSuspected(
+                session=None, receipt=store.ids.new(), subject_ref=given["person_ref"],
+                camera="till", signals=("planarity",),
+            )  # fmt: skip
+            face_locks.suspect(store, connection, suspicion, load_policy().transaction)
+    with pytest.raises(ProblemResponse) as locked:
+        from_authority(counter, session, given["consent"], PATIENT.number)
+    assert locked.value.code == "FACE_LOCKED"
+    counter.withdraw(given["consent"])
+    with pytest.raises(ProblemResponse) as withdrawn:
+        from_authority(counter, session, given["consent"], PATIENT.number)
+    assert withdrawn.value.code == "NO_CONSENT"
+    assert service.devices.asked == []
+
+
+@pytest.mark.parametrize("change", ["withdrawn", "other_subject", "closed"])
+def test_what_changes_while_an_authority_is_asked_counts(
+    counter: PharmacyClient, service: DeviceService, store: NodeStore, change: str
+) -> None:
+    given = counter.consent(PATIENT)
+    session = counter.open()["session"]
+    on_record(service, PATIENT.number, "timeout", seconds=1.5)
+    found: list[str] = []
+
+    def enrol() -> None:
+        try:
+            from_authority(counter, session, given["consent"], PATIENT.number)
+            found.append("enrolled")
+        except ProblemResponse as exc:
+            found.append(exc.code)
+
+    asking = threading.Thread(target=enrol)
+    asking.start()
+    while "authority" not in service.devices.asked:
+        asking.join(0.02)
+    if change == "withdrawn":
+        counter.withdraw(given["consent"])
+    elif change == "closed":
+        counter.close(session, "abandoned")
+    else:
+        counter.proxy(session, DAUGHTER)
+    asking.join(20)
+    with store.read() as connection:
+        rows = connection.execute("SELECT person_ref FROM reference_templates").fetchall()
+    kept = [row["person_ref"] for row in rows]
+    if change == "withdrawn":
+        assert (found, kept) == (["NO_CONSENT"], [])
+    else:  # theirs all the same: they agreed, and the authority told of nobody else
+        assert (found, kept) == (["enrolled"], [given["person_ref"]])

@@ -281,6 +281,17 @@ def test_no_picture_passes_for_a_living_person_at_the_camera(facing: Bench) -> N
     assert facing.records("reference.enrolled") == []
 
 
+@pytest.mark.parametrize(("days", "taken"), [(-3650, True), (0.5, True), (2, False), (9999, False)])
+def test_no_picture_is_from_the_future(facing: Bench, days: float, taken: bool) -> None:
+    """It would not become old before its time came."""
+    facing.consent()
+    when = to_text(facing.clock.now() + timedelta(days=days))
+    answer = facing.ask(enrol(portrait_at=when), picture())
+    assert isinstance(answer, Enrolled) == taken
+    if not taken:
+        assert refused(answer) == "IMAGE_REFUSED"
+
+
 def test_a_picture_without_one_usable_face_says_why(facing: Bench) -> None:
     facing.consent()
     two = [face_at(support.turning_head(0)[1]), face_at(support.turning_head(0)[1], shift=9)]
