@@ -7,7 +7,6 @@ line). With `--json` exactly one JSON object goes to standard output.
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sqlite3
 import sys
@@ -21,6 +20,7 @@ from edge import (
     closure_command,
     hold_command,
     inspector_command,
+    pharmacist_command,
     rotate_command,
     shutdown_command,
     status,
@@ -29,7 +29,7 @@ from edge import (
 from edge.checks import check_node
 from edge.config import EdgeConfig, load_config
 from edge.supervisor import run_node
-from edge.terminal import pairing, pharmacists
+from edge.terminal import pairing
 from retention.footage.layout import FootageError
 from retention.keyfiles import KeyDirectory
 from retention.logs import configure
@@ -78,7 +78,6 @@ def _parser() -> argparse.ArgumentParser:
         ("enrol", "打印入网信息 / print the enrolment", _enrol),
         ("pair", "生成终端配对码 / make a terminal's pairing code", _pair),
         ("unpair", "撤销终端 / take a terminal's access away", _unpair),
-        ("pharmacist", "登记药师凭证 / store a pharmacist's credential", _pharmacist),
     )
     for name, purpose, run in table:
         command = commands.add_parser(name, help=purpose, description=purpose)
@@ -89,12 +88,11 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--counter", required=True, help="柜台 / the counter's id")
         elif name == "unpair":
             command.add_argument("--terminal", required=True, help="终端 / the terminal's id")
-        elif name == "pharmacist":
-            command.add_argument("--id", required=True, help="药师编号 / the pharmacist's id")
     for module in (
         closure_command,
         hold_command,
         inspector_command,
+        pharmacist_command,
         rotate_command,
         shutdown_command,
         view_command,
@@ -172,17 +170,6 @@ def _unpair(wanted: argparse.Namespace, config: EdgeConfig) -> int:
         if not pairing.revoke(store, wanted.terminal, "edge unpair"):
             raise UsageError(f"terminal {wanted.terminal[:80]!r}: no paired terminal has this id")
     _print(wanted, {"terminal": wanted.terminal}, [f"已撤销 / revoked: {wanted.terminal}"])
-    return 0
-
-
-def _pharmacist(wanted: argparse.Namespace, config: EdgeConfig) -> int:
-    if sys.stdin.isatty():
-        secret = getpass.getpass("药师口令 / secret: ")
-    else:
-        secret = sys.stdin.readline().rstrip("\r\n")
-    with closing(config.open_store()) as store:
-        pharmacists.add(store, wanted.id, secret)
-    _print(wanted, {"pharmacist": wanted.id}, [f"已登记 / stored: {wanted.id}"])
     return 0
 
 

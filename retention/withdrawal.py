@@ -65,7 +65,9 @@ class Withdrawn:
     proof: ErasureProof
 
 
-def withdraw(store: NodeStore, consent_id: str, signer: Signer, *, counter: str) -> Withdrawn:
+def withdraw(
+    store: NodeStore, consent_id: str, signer: Signer, *, counter: str | None
+) -> Withdrawn:
     """Withdraw a consent and erase what it allowed; a second time erases nothing more.
 
     Raises ConsentMissing, StoreUnavailable. A file that cannot be removed is swept by the

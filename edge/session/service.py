@@ -25,7 +25,8 @@ from retention.records.fields import Frozen
 from retention.records.people import AgeBand, ProxyDeclared2, SessionOpened2, Sex
 from retention.records.receipts import claim_digest
 from retention.records.signing import Ed25519Signer
-from retention.store import duty, face_locks, log
+from retention.store import credentials, duty, face_locks, log
+from retention.store.credentials import Checked
 from retention.store.database import NodeStore
 from retention.store.people import latest_reference
 from retention.store.sessions import insert_session, mark_closed, read_session, recent_sessions
@@ -147,22 +148,34 @@ class SessionService:
         self,
         caller: Caller,
         session: str,
-        pharmacist: str,
+        checked: Checked,
         document_type: str,
         *,
         of: str | None = None,
     ) -> SessionState:
-        """Record a pharmacist's comparison of a document, once the credential was checked. The face
+        """Record a pharmacist's comparison of a document, once their secret was checked. Raises
+        Refusal PHARMACIST_REFUSED when the credential does not stand any more: revoked first, it
+        attests nothing; attested first, the receipt stays what it was until it expires. The face
         method of whoever was attested is open again. A child is not verified in person."""
-        return self.vouch(caller, session, by_pharmacist(pharmacist, document_type), of=of)
+        said = by_pharmacist(checked.name, document_type)
+        return self.vouch(caller, session, said, of=of, checked=checked)
 
     def vouch(
-        self, caller: Caller, session: str, said: Vouched, *, of: str | None = None
+        self,
+        caller: Caller,
+        session: str,
+        said: Vouched,
+        *,
+        of: str | None = None,
+        checked: Checked | None = None,
     ) -> SessionState:
         """Record what a pharmacist or a device says of the person at the counter; `of` is whom it
-        was said of, and of nobody else it counts. A child is not verified in person."""
+        was said of, and of nobody else it counts. A pharmacist's word counts only with the secret
+        that was `checked`, and only while that stands. A child is not verified in person."""
 
-        def command(state: SessionState) -> Ruling:
+        def command(state: SessionState, connection: sqlite3.Connection) -> Ruling:
+            if not _may_vouch(connection, said, checked):
+                return commands.refuse("PHARMACIST_REFUSED", status=403)
             refusal = commands.changeable(state) or commands.needs_guardian(state)
             if refusal is not None:
                 return refusal
@@ -178,7 +191,7 @@ class SessionService:
             )
             return Ruling((decided,))
 
-        return self.act(session, caller, command)
+        return self._act(session, caller, command)
 
     def say_child(self, caller: Caller, session: str) -> SessionState:
         """Record that the insured person, whose age no document told, is under 14: no face is
@@ -321,6 +334,14 @@ class SessionService:
         if row is None or (counter is not None and row.counter != counter):
             raise Refusal(Problem(404, "SESSION_UNKNOWN"))
         return fold(stored.parse() for stored in log.of_session(connection, session))
+
+
+def _may_vouch(connection: sqlite3.Connection, said: Vouched, checked: Checked | None) -> bool:
+    """Tell whether whoever vouches may, in the transaction that writes it."""
+    if said.attested_by is None or checked is None:
+        return said.attested_by is None
+    known = (checked.role, checked.name) == ("pharmacists", said.attested_by)
+    return known and credentials.stands(connection, checked)
 
 
 # A refusal to look that stays true however often it is asked is recorded once.

@@ -165,8 +165,8 @@ def attest(
     """Record that a pharmacist compared the document, `of` this person and nobody else. Raises
     Refusal."""
     look_up(parts, caller, session)
-    pharmacists.check(parts.store, body.pharmacist, body.secret.get_secret_value())
-    state = parts.service.attest(caller, session, body.pharmacist, body.document_type, of=of)
+    checked = pharmacists.check(parts.store, body.pharmacist, body.secret.get_secret_value())
+    state = parts.service.attest(caller, session, checked, body.document_type, of=of)
     return decided(parts, state)
 
 

@@ -33,6 +33,7 @@ from identity import presence
 from identity.presence import SECRET_CONFIRMED, Confirmed
 from retention.records.people import ConsentGiven2
 from retention.store import duty, face_locks, people
+from retention.store.credentials import Checked
 from retention.store.duty import DutyRow
 from retention.terms.problems import Problem, Refusal
 from retention.withdrawal import Withdrawn
@@ -111,11 +112,10 @@ def sign_in_by_secret(parts: Parts, caller: Caller, pharmacist: str, secret: str
 
     It also ends a lock of their own face: they have just said who they are.
     """
-    pharmacists.check(parts.store, pharmacist, secret)
+    checked = pharmacists.check(parts.store, pharmacist, secret)
     store = parts.store
     with store.write() as connection:
-        if not duty.is_credential(connection, pharmacist):  # revoked while it was checked
-            raise Refusal(Problem(403, "PHARMACIST_REFUSED"))
+        pharmacists.require(connection, checked)
         row = duty.read(connection, pharmacist)
         if row is not None and row.counter == caller.counter:
             duties.apply(store, connection, row, Confirmed(), parts.config.presence)
@@ -192,9 +192,9 @@ def enrol(
     again by the next try."""
     if picture is not None and len(picture) > MAX_PICTURE_BYTES:
         raise Refusal(Problem(413, "TOO_LARGE", f"at most {MAX_PICTURE_BYTES} bytes of picture"))
-    pharmacists.check(parts.store, pharmacist, secret)
+    checked = pharmacists.check(parts.store, pharmacist, secret)
     person_ref = duties.pharmacist_ref(parts.person_key, pharmacist)
-    consent = _consent(parts, caller, pharmacist, person_ref)
+    consent = _consent(parts, caller, checked, person_ref)
     if picture is None:
         asked = EnrolFromCamera(counter=caller.counter, person_ref=person_ref, consent=consent)
         return consents.enrolled(lambda: parts.verifier.enrol_from_camera(asked))
@@ -204,9 +204,10 @@ def enrol(
     return consents.enrolled(lambda: parts.verifier.enrol(request, picture))
 
 
-def _consent(parts: Parts, caller: Caller, pharmacist: str, person_ref: str) -> str:
+def _consent(parts: Parts, caller: Caller, checked: Checked, person_ref: str) -> str:
     words = duty_notice.sha256(parts.config.verification.reference_days)
     with parts.store.write() as connection:
+        pharmacists.require(connection, checked)
         found = people.standing_consent(connection, person_ref, duties.PURPOSE)
         if found is not None and found.notice_version == duty_notice.VERSION:
             return found.id
@@ -216,7 +217,7 @@ def _consent(parts: Parts, caller: Caller, pharmacist: str, person_ref: str) -> 
             purpose=duties.PURPOSE,
             notice_version=duty_notice.VERSION,
             method=METHOD,
-            operator=pharmacist,
+            operator=checked.name,
             notice_sha256=words,
             guardian_ref=None,
         )

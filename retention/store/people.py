@@ -122,7 +122,11 @@ def standing_consent(
 
 
 def withdraw_consent(
-    store: NodeStore, connection: sqlite3.Connection, consent: Consent, *, counter: str
+    store: NodeStore,
+    connection: sqlite3.Connection,
+    consent: Consent,
+    *,
+    counter: str | None,
 ) -> tuple[str, ...]:
     """Delete every reference under this consent and record it; return the ids deleted.
 

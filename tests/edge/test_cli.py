@@ -98,7 +98,8 @@ def test_pairing_code_and_pharmacist_are_stored(file, capsys, monkeypatch):
     assert found["counter"] == "c1"
     assert found["code"]
     monkeypatch.setattr("sys.stdin", io.StringIO("a long enough secret\n"))
-    assert run(file, "pharmacist", "--id", "ph-1", "--json") == 0
+    added = ["pharmacist", "add", "--config", str(file), "--id", "ph-1", "--json"]
+    assert cli.main(added) == 0
     said = capsys.readouterr().out
     assert json.loads(said) == {"pharmacist": "ph-1"}
     store = load_config(file).open_store()

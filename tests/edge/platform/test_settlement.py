@@ -32,6 +32,8 @@ from retention.records.clock import ManualClock
 from retention.records.errors import UsageError
 from retention.records.payloads import BasketLine, Claim
 from retention.records.signing import Ed25519Signer
+from retention.store import credentials
+from retention.store.credentials import Checked
 from retention.store.database import NodeStore, StoreUnavailable
 from retention.store.sessions import unconcluded_settlements
 from retention.terms.problems import Refusal
@@ -87,10 +89,14 @@ def settler(service: SessionService, port: NhsaPlatform) -> Settler:
 @pytest.fixture
 def permitted(service: SessionService) -> Callable[[], str]:
     """Return a session that may settle."""
+    checked = Checked("pharmacists", "ph-3", "scrypt")
+    with service.store.write() as connection:
+        now = service.store.clock.now()
+        credentials.put(connection, checked.role, checked.name, checked.secret_hash, now)
 
     def make() -> str:
         session = service.open(ME, "op", CLAIM, "unknown", "unknown").session
-        service.attest(ME, session, "ph-3", "id_card")
+        service.attest(ME, session, checked, "id_card")
         service.set_basket(ME, session, (LINE,))
         service.authorise(ME, session)
         return session

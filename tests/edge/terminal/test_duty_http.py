@@ -14,7 +14,7 @@ from edge.config import EdgeConfig
 from edge.duty import PURPOSE, pharmacist_ref
 from edge.session.service import Caller
 from edge.simulators.pharmacy import PharmacyClient, ProblemResponse
-from edge.terminal import duty_actions
+from edge.terminal import duty_actions, pharmacists
 from edge.verifier.duty_protocol import DutyLooked
 from edge.verifier.protocol import EnrolmentRefused, Request
 from retention.keyfiles import KeyDirectory
@@ -22,7 +22,8 @@ from retention.records.clock import ManualClock
 from retention.records.envelope import parse_record
 from retention.records.fields import Frozen
 from retention.records.people import AttackSuspected
-from retention.store import duty, face_locks, people
+from retention.store import credentials, duty, face_locks, people
+from retention.store.credentials import Checked
 from retention.store.database import NodeStore
 from retention.terms.problems import Refusal
 from tests.edge.counter_kit import FakeVerifier
@@ -167,11 +168,15 @@ def test_a_credential_revoked_while_its_secret_was_checked_signs_nobody_in(
     store: NodeStore,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def check(*_: object) -> None:
-        with store.write() as connection:
-            connection.execute("UPDATE pharmacists SET revoked_at = 1 WHERE id = 'ph-3'")
+    check = pharmacists.check
 
-    monkeypatch.setattr("edge.terminal.pharmacists.check", check)
+    def revoked_after(*asked: Any) -> Checked:
+        checked = check(*asked)
+        with store.write() as connection:
+            assert credentials.revoke(store, connection, "pharmacists", "ph-3")
+        return checked
+
+    monkeypatch.setattr("edge.terminal.pharmacists.check", revoked_after)
     assert refusal(lambda: by_secret(counter)) == (403, "PHARMACIST_REFUSED")
     assert counter.call("GET", "/v1/duty")["on_duty"] == []
 

@@ -13,8 +13,10 @@ from cryptography import x509
 from edge.terminal import pairing, pharmacists
 from edge.terminal.people import mask_name, person_ref
 from edge.terminal.tls import ensure_certificate
+from retention.passphrase import FAILURES
 from retention.records.clock import ManualClock
 from retention.records.errors import UsageError
+from retention.store import credentials
 from retention.store.database import NodeStore
 from retention.terms.problems import Refusal
 
@@ -148,7 +150,7 @@ def test_tries_made_together_do_not_pass_the_limit_together(
 
     with store.read() as connection:
         real = connection.execute("SELECT secret_hash FROM pharmacists").fetchone()[0]
-    monkeypatch.setattr(pharmacists, "matches", counting)
+    monkeypatch.setattr(credentials, "matches", counting)
     with ThreadPoolExecutor(8) as pool:
         list(
             pool.map(
@@ -156,7 +158,7 @@ def test_tries_made_together_do_not_pass_the_limit_together(
                 range(24),
             )
         )
-    assert checked.count(real) == pharmacists.FAILURES
+    assert checked.count(real) == FAILURES
 
 
 def test_adding_again_replaces_the_secret_and_unlocks(store: NodeStore) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from edge.config import EdgeConfig
 from edge.duty import PURPOSE, lapse, pharmacist_ref
+from edge.terminal import pharmacists
 from edge.verifier.duty import DutyWatch, camera_of, said_by
 from edge.verifier.duty_protocol import DutyLooked, SignInByFace
 from edge.verifier.method import FaceMethodOff
@@ -386,6 +387,26 @@ def test_a_look_that_ends_after_they_signed_in_anew_says_nothing_any_more(place:
     row = place.row()
     assert row is not None
     assert (row.state, row.missed) == ("present", 0)
+
+
+def test_a_pharmacist_revoked_and_added_again_while_looked_at_is_not_signed_in(
+    place: Place,
+) -> None:
+    place.enrol("ph-1")
+    keys = place.config.keys()
+
+    def leave_and_return() -> None:
+        revoked = pharmacists.revoke(
+            place.store, "ph-1", person_key=place.key, signer=keys.signer()
+        )
+        assert revoked is not None
+        with place.store.write() as connection:
+            credentials.put(connection, "pharmacists", "ph-1", "scrypt", place.clock.now())
+
+    place.eyes.sees, place.eyes.during = place.seen("ph-1"), leave_and_return
+
+    assert place.sign_in(place.watch()) == DutyLooked(accepted=False, reasons=("NO_CONSENT",))
+    assert place.row() is None
 
 
 def test_who_signed_in_by_secret_is_not_looked_for(place: Place) -> None:

@@ -57,11 +57,12 @@ def show(pictures: CameraPictures, clock: ManualClock) -> None:
 
 def looked(store) -> list[dict[str, object]]:
     with store.read() as connection:
-        return [
+        found = [
             record.parse().payload
             for record in all_records(connection)
             if record.kind == "access.recorded"
         ]
+    return [one for one in found if one["action"] == "cameras.look"]
 
 
 def look_of(html: str) -> str:
