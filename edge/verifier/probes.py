@@ -23,6 +23,7 @@ from retention.probe_files import Bound
 from retention.records.clock import Clock
 from retention.store import people, probes
 from retention.store.database import NodeStore, StoreUnavailable
+from retention.store.reserve import reserve_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +82,15 @@ class ProbeKeeper:
         """Seal encoded evidence into a file that is on the disk when this returns; None when the
         person's consent does not cover keeping it: such a decision cannot be replayed.
 
-        Raises StoreUnavailable when the disk does not take it.
+        Raises StoreUnavailable when the disk does not take it, or when what is left of the disk is
+        the database's: evidence is large, and would soon leave no room to record anything at all.
         """
         with self._store.read() as connection:
             consent = people.standing_consent(connection, person_ref, people.FACE_VERIFICATION)
         if consent is None or consent.notice_sha256 is None:
             return None
+        if reserve_of(self._store.path).given_up:
+            raise StoreUnavailable(f"{self._folder}: what is left of the disk is the database's")
         bound = Bound(receipt, session, person_ref, hashlib.sha256(encoded).hexdigest())
         data_key = probe_files.fresh_key()
         content = probe_files.seal(encoded, data_key, bound)

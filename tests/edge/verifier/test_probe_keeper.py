@@ -15,6 +15,7 @@ from retention.keysources import ReferenceKeys
 from retention.records.people import ConsentGiven2
 from retention.store import people, probes
 from retention.store.database import NodeStore, StoreUnavailable
+from retention.store.reserve import reserve_of
 from tests.retention.probes_kit import EVIDENCE, PERSON, files, give_consent, open_probe, rows
 
 
@@ -108,6 +109,18 @@ def test_a_disk_that_takes_nothing_is_one_clear_refusal(
     (tmp_path / "probes").write_bytes(b"in the way")
     with pytest.raises(StoreUnavailable, match="probes"):
         prepare(keeper, store)
+
+
+def test_evidence_takes_no_room_that_the_database_lives_on(
+    keeper: ProbeKeeper, store: NodeStore
+) -> None:
+    reserve = reserve_of(store.path)
+    reserve.path.touch()  # given up
+    with pytest.raises(StoreUnavailable, match="database's"):
+        prepare(keeper, store)
+    assert files(store) == []
+    reserve.path.unlink()
+    prepare(keeper, store)
 
 
 def test_nothing_of_the_key_is_shown(keeper: ProbeKeeper, store: NodeStore) -> None:
