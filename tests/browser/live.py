@@ -13,11 +13,13 @@ from playwright.sync_api import Page, expect
 from edge.simulators.demo_config import NODE, PHARMACIST
 from edge.simulators.demo_stack import DemoFailed, DemoStack
 from edge.simulators.pharmacy import PharmacyClient
+from retention.records.clock import to_micros
 from tests.browser.office import fill_sign_in
 
 PASSWORD = "a long enough 密码"
 COVERAGE_SECONDS, FOOTAGE_SECONDS, GAP_SECONDS = 60.0, 90.0, 30.0
 FILMED_SECONDS = 5.0  # of a session, before its camera is unplugged
+WHOLE_SECONDS = 4.0  # longer than the demo's pre-roll
 
 
 def account(stack: DemoStack, name: str, role: str) -> None:
@@ -37,8 +39,10 @@ def account(stack: DemoStack, name: str, role: str) -> None:
 def purchase(stack: DemoStack, client: PharmacyClient, *, gap_of: str | None = None) -> str:
     """Run a purchase that a pharmacist attests after the face, which flags it; return its session.
 
-    `gap_of` names a camera that is then unplugged until its gap is a row.
+    `gap_of` names a camera that is then unplugged until its gap is a row. What an earlier test
+    unplugged is over: no gap but that one is part of the session.
     """
+    stack.wait_for("whole footage", lambda: not recent_gaps(stack), COVERAGE_SECONDS)
     began = time.monotonic()
     session = str(client.open()["session"])
     client.basket(session)
@@ -66,6 +70,21 @@ def covered(stack: DemoStack, session: str) -> bool:
         return bool(stack.central_get(f"/v1/sessions/{session}")["coverage"])
     except DemoFailed:  # not projected yet
         return False
+
+
+def recent_gaps(stack: DemoStack) -> int:
+    """Return how many gaps of any camera's footage a session that is opened now would hold."""
+    store = stack.edge_config.open_store()
+    try:
+        since = to_micros(store.clock.now()) - round(WHOLE_SECONDS * 1e6)
+        with store.read() as connection:
+            query = "SELECT count(*) FROM gaps WHERE layer = 'footage'"
+            (count,) = connection.execute(
+                query + " AND (ended_at IS NULL OR ended_at > ?)", (since,)
+            ).fetchone()
+            return int(count)
+    finally:
+        store.close()
 
 
 def gaps(stack: DemoStack, camera: str, *, open_ones: bool = False) -> int:
