@@ -38,7 +38,7 @@ REASONS: tuple[Reason, ...] = (
     Reason("PARTLY_OUT_OF_FRAME", "人脸不完整", "The face is partly out of frame",
            "请移到画面中间", "Move to the middle"),
     # identity: decision
-    Reason("MISMATCH", "与登记照片不一致", "The face does not match the picture on file", *_OTHER),
+    Reason("MISMATCH", "与登记信息不一致", "It does not match what is on file", *_OTHER),
     Reason("INCONCLUSIVE", "无法确定是否本人", "Not clear enough to decide", *_OTHER),
     Reason("STATIC_INPUT", "画面没有变化", "The picture does not move", *_OTHER),
     Reason("PLANAR_MOTION", "需要换一种方式核验", "The motion is that of a flat picture", *_OTHER),

@@ -41,7 +41,7 @@ def test_another_person_does_not_match(people: People, capsys: pytest.CaptureFix
     paths = [str(people.path("person-a", 1)), str(people.path("person-b", 1))]
     assert main(["verify", *paths]) == 1
     shown = capsys.readouterr().out
-    assert shown.startswith("REFER: MISMATCH 与登记照片不一致")
+    assert shown.startswith("REFER: MISMATCH 与登记信息不一致")
     assert "liveness not assessed, no receipt" in shown
 
 

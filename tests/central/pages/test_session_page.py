@@ -206,7 +206,7 @@ def test_address_without_its_node_leads_on_or_lets_one_choose(pages: Pages, revi
 def test_receipt_is_told_in_words_with_its_scores(pages: Pages, review: Review) -> None:
     review.session(outcome="REFER", reasons=("MISMATCH", "BLURRED"), neg_log10_fmr="1.25")
     text = opened(pages, pages.signed_in()).text
-    for words in ("转其他方式", "与登记照片不一致、画面模糊", "1.25", "counter-default", "0.4012",
+    for words in ("转其他方式", "与登记信息不一致、画面模糊", "1.25", "counter-default", "0.4012",
                   "两眼距离", "81.5", "不低于 0.0060", "看了 42 帧，用了 5 帧", "RX20260102001",
                   "就是参保人", "结算编号"):  # fmt: skip
         assert words in text
