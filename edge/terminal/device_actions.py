@@ -133,7 +133,8 @@ def _told(parts: Parts, kind: DeviceKind, of: Holder | None = None) -> DeviceAns
     if answer is None:
         raise Refusal(Problem(503, "DEVICE_UNAVAILABLE"))
     if answer.outcome != "confirmed":
-        raise Refusal(Problem(409, "DEVICE_REFUSED"))
+        detail = "no card was read" if kind == "card_reader" else ""
+        raise Refusal(Problem(409, "DEVICE_REFUSED", detail))
     return answer
 
 

@@ -15,6 +15,7 @@ from edge.terminal import pairing, pharmacists
 from edge.terminal.app import create_app
 from edge.terminal.live import LiveView
 from edge.verifier.protocol import STATE, LiveState
+from hardware.simulated_devices import Control, DeviceService, SimulatedDevices, Somebody
 from retention.keyfiles import KeyDirectory
 from retention.records.clock import SystemClock
 from retention.records.ids import SystemIds
@@ -37,6 +38,7 @@ class Stand:
     url: str
     verifier: FakeVerifier
     live: LiveView
+    devices: SimulatedDevices
 
     def begin(self, number: str = NUMBER) -> str:
         self.page.goto(self.url)
@@ -66,14 +68,19 @@ def stand(request: pytest.FixtureRequest, tabs: Tabs, tmp_path: Path) -> Iterato
         pharmacists.add(store, "ph-3", "correct horse")
         keys = KeyDirectory(tmp_path / "keys")
         verifier, live = FakeVerifier(store, keys.signer()), LiveView(clock)
-        config = config_for(tmp_path)
-        app = create_app(store=store, verifier=verifier, keys=keys, config=config, live=live)
-        with served(app) as url:
-            page = tabs.open(url, lang=request.param, size=COUNTER)
-            page.goto(f"{url}/?code={pairing.new_code(store, 'counter-1', clock)}")
-            page.locator("[data-test=pairing] [data-test=next]").click()
-            expect(page.locator("[data-test=new-session]")).to_be_visible()
-            yield Stand(page, url, verifier, live)
+        with DeviceService(SimulatedDevices(keys.signer())) as beside:
+            reader = {
+                "url": beside.url, "public_key": keys.signer().public_key.hex(),
+                "simulated": True,
+            }  # fmt: skip
+            config = config_for(tmp_path, devices={"card_reader": reader})
+            app = create_app(store=store, verifier=verifier, keys=keys, config=config, live=live)
+            with served(app) as url:
+                page = tabs.open(url, lang=request.param, size=COUNTER)
+                page.goto(f"{url}/?code={pairing.new_code(store, 'counter-1', clock)}")
+                page.locator("[data-test=pairing] [data-test=next]").click()
+                expect(page.locator("[data-test=new-session]")).to_be_visible()
+                yield Stand(page, url, verifier, live, beside.devices)
 
 
 def readable(page: Page) -> None:
@@ -168,3 +175,28 @@ def test_a_consent_is_withdrawn_and_the_proof_can_be_printed(stand: Stand) -> No
     expect(proof).to_be_visible()
     expect(stand.page.locator(".foot")).to_be_hidden()
     expect(stand.page.locator("[data-print]")).to_be_hidden()
+
+
+def test_who_begins_with_the_card_is_told_to_put_it_on_the_reader(stand: Stand) -> None:
+    card = Somebody(number=NUMBER, name="张小三")
+    slow = Control(kind="card_reader", person=card, fault="timeout", seconds=60)
+    stand.devices.control(slow)
+    button = stand.page.locator("[data-test=by-card]")
+    waiting = stand.page.locator("[data-test=new-session] .waiting")
+    stand.page.locator("[name=operator]").fill("op-7")
+    expect(waiting).to_be_hidden()
+    button.click()
+    expect(waiting).to_be_visible()
+    expect(button).to_be_disabled()
+    readable(stand.page)
+    stand.devices.stop.set()  # now it lies there
+    stand.page.wait_for_url("**/counter/sessions/*")
+
+
+def test_a_notice_is_read_on_a_telephone_in_lines_and_not_in_a_column(stand: Stand) -> None:
+    stand.begin()
+    text = stand.page.locator(".notice-text dd").first
+    stand.page.set_viewport_size(PHONE)
+    box = text.bounding_box()
+    assert box is not None
+    assert box["width"] > PHONE["width"] / 2

@@ -116,6 +116,7 @@ def test_enrolling_and_withdrawing_are_as_near_as_each_other(counter: Page) -> N
     form.locator("[name=pharmacist]").fill("ph-3")
     form.locator("[name=secret]").fill("correct horse")
     form.get_by_role("button", name="我同意").click()
+    expect(counter.locator("[data-test=duty-enrolled]")).to_be_visible()
     expect(counter.locator("[data-test=duty-enrol]")).not_to_have_attribute("open", "")
     counter.locator("[data-test=duty-withdraw] summary").click()
     withdraw = counter.locator("[data-test=duty-withdraw] form")

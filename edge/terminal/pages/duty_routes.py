@@ -8,7 +8,8 @@
     POST /counter/duty/withdraw     withdraw it; the references are gone, with the proof
 
 A paired browser only. Of a pharmacist nothing is shown but the id that hangs on the wall anyway,
-and when they were there: no picture, no score, and whether somebody has a reference is not told.
+and when they were there: no picture, no score. Whether somebody has a reference is told to who
+enrols, withdraws or tries it only.
 """
 
 from __future__ import annotations
@@ -55,11 +56,12 @@ def duty_page_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
     router = APIRouter(prefix=PATH, include_in_schema=False)
 
     @router.get("")
-    def show(request: Request, caller: Here) -> Response:
+    def show(request: Request, caller: Here, done: str = "") -> Response:
         return kit.page(
             request,
             "duty.html",
             caller=caller,
+            enrolled=done == "enrolled",
             notice=duty_notice.points(parts.config.verification.reference_days),
             notice_version=duty_notice.VERSION,
             digest="",
@@ -118,7 +120,7 @@ def duty_page_router(parts: Parts, kit: PageKit, once: Once) -> APIRouter:
         def deed() -> str:
             secret = own.secret.get_secret_value()
             duty_actions.enrol(parts, caller, own.pharmacist, secret, picture)
-            return PATH
+            return f"{PATH}?done=enrolled"
 
         return go_on(request, once.do(caller.terminal, form.press(), deed))
 

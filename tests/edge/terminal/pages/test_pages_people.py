@@ -295,5 +295,14 @@ def test_a_card_opens_a_session_and_its_number_is_on_no_page(
         assert connection.execute("SELECT count(*) FROM sessions").fetchone()[0] == 1
 
 
+def test_a_reader_without_a_card_is_no_failed_verification(beside: Visitor) -> None:
+    form = beside.get("/").form("/counter/sessions")
+    values = form.values | {"operator": "op-7"}
+    page = Page(beside.http.post("/counter/sessions/card", data=values))
+    assert page.status == 409
+    assert "没有读到身份证" in page.text
+    assert "请换一种方式核验" not in page.text
+
+
 def test_without_devices_none_is_offered(opened: Page) -> None:
     assert not {"by-terminal", "by-fingerprint", "by-card"} & opened.marks
