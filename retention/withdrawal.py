@@ -25,10 +25,11 @@ from retention.records.merkle import leaf_hash, verify_inclusion
 from retention.records.people import ProbesErased
 from retention.records.signing import Context, Signer, verify_signature
 from retention.store import holds, people, probes
-from retention.store.database import NodeStore
+from retention.store.database import NodeStore, StoreUnavailable
 from retention.store.log import by_sequence, read_frontier
 from retention.store.people import ConsentMissing
 from retention.store.proofs import LogTree
+from retention.store.reserve import reserve_of
 from retention.store.uplink import make_checkpoint
 
 MOST_RECORDS = 5000
@@ -70,9 +71,46 @@ def withdraw(
 ) -> Withdrawn:
     """Withdraw a consent and erase what it allowed; a second time erases nothing more.
 
-    Raises ConsentMissing, StoreUnavailable. A file that cannot be removed is swept by the
-    custodian: its key is gone.
+    On a full disk the database's reserve makes room for it, at once. Raises ConsentMissing,
+    StoreUnavailable. A file that cannot be removed is swept by the custodian: its key is gone.
     """
+    reserved = not reserve_of(store.path).given_up
+    try:
+        gone = _erase(store, consent_id, signer, counter)
+    except StoreUnavailable:
+        if not (reserved and reserve_of(store.path).given_up):
+            raise
+        gone = _erase(store, consent_id, signer, counter)
+    try:
+        people.fold_wal(store)
+    finally:  # the custodian folds again
+        probe_files.erase_all(store, gone.probes)
+    with store.read() as connection:
+        after = people.read_consent(connection, consent_id)
+        if after is None or after.withdrawn_at is None:
+            raise ConsentMissing(consent_id)  # its row cannot have gone: none is ever deleted
+        sequences = _told_of(connection, after.person_ref, consent_id, gone.probes)
+        proof = prove(connection, sequences)
+    return Withdrawn(
+        consent=consent_id,
+        person_ref=after.person_ref,
+        withdrawn_at=after.withdrawn_at,
+        references=gone.references,
+        probes=gone.probes,
+        probes_held=gone.probes_held,
+        proof=proof,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    references: tuple[str, ...]
+    probes: tuple[str, ...]
+    probes_held: int
+
+
+def _erase(store: NodeStore, consent_id: str, signer: Signer, counter: str | None) -> _Gone:
+    """Erase and record it, in one transaction. Raises ConsentMissing, StoreUnavailable."""
     with store.write() as connection:
         consent = people.read_consent(connection, consent_id)
         if consent is None:
@@ -80,19 +118,9 @@ def withdraw(
         references: tuple[str, ...] = ()
         if consent.withdrawn_at is None:
             references = people.withdraw_consent(store, connection, consent, counter=counter)
-        gone, held = _erase_probes(store, connection, consent.person_ref)
+        erased, held = _erase_probes(store, connection, consent.person_ref)
         make_checkpoint(store, connection, signer)
-        after = people.read_consent(connection, consent_id)
-    people.fold_wal(store)
-    probe_files.erase_all(store, gone)
-    if after is None or after.withdrawn_at is None:
-        raise ConsentMissing(consent_id)  # its row cannot have gone: consents are never deleted
-    with store.read() as connection:
-        sequences = _told_of(connection, consent.person_ref, consent_id, gone)
-        proof = prove(connection, sequences)
-    return Withdrawn(
-        consent_id, consent.person_ref, after.withdrawn_at, references, gone, held, proof
-    )
+    return _Gone(references, erased, held)
 
 
 def _erase_probes(

@@ -11,12 +11,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from retention import cli
 from retention.erasure import erase_due
+from retention.records.clock import SystemClock
 from retention.records.errors import ProofRejected
+from retention.records.ids import SystemIds
 from retention.records.merkle import leaf_hash
 from retention.records.payloads import NodeStopped
 from retention.records.signing import Ed25519Signer
 from retention.store import people
+from retention.store.database import NodeIdentity, NodeStore, StoreUnavailable
 from retention.store.log import append
+from retention.store.reserve import RESERVE_BYTES, reserve_of
 from retention.withdrawal import (
     ErasureProof,
     ProvenRecord,
@@ -27,6 +31,7 @@ from retention.withdrawal import (
 from tests.retention.keeping_kit import Node
 from tests.retention.probes_kit import OTHER, PERSON, files, give_consent, keep_probe, release, rows
 from tests.retention.test_store_people import enrol
+from tests.small_disk import run_on_a_disk
 
 SIGNER = Ed25519Signer(Ed25519PrivateKey.from_private_bytes(b"n" * 32))
 
@@ -111,6 +116,49 @@ def test_a_file_that_cannot_be_removed_is_no_obstacle(
     gone = withdraw(node.store, consent, SIGNER, counter="c1")
     assert gone.probes == (receipt,)
     assert rows(node.store) == []  # its key is gone; the sweep removes the file
+
+
+def test_a_full_disk_is_no_obstacle(tmp_path: Path) -> None:
+    function = "tests.retention.test_withdrawal:withdraw_on_a_full_disk"
+    said = run_on_a_disk(tmp_path, RESERVE_BYTES + 8 * 2**20, function)
+    assert "withdrawn" in said
+
+
+def withdraw_on_a_full_disk(disk: Path) -> None:
+    """Fill a small disk to the last byte, then withdraw once."""
+    store = NodeStore(disk / "node.sqlite3", NodeIdentity("1", "P1", "n1"), SystemClock(),
+                      SystemIds())  # fmt: skip
+    assert reserve_of(store.path).keep()
+    consent, receipt = give_consent(store), keep_probe(store)
+    with (disk / "filler").open("wb", buffering=0) as filler:
+        size = 2**20
+        while size:
+            try:
+                filler.write(bytes(size))
+            except OSError:
+                size //= 2
+    gone = withdraw(store, consent, SIGNER, counter="c1")
+    assert gone.probes == (receipt,)
+    assert reserve_of(store.path).given_up
+    assert rows(store) == files(store) == []
+    print("withdrawn")
+
+
+def test_files_go_also_when_the_log_cannot_be_folded_now(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent = give_consent(node.store)
+    keep_probe(node.store)
+
+    def full(_: object) -> bool:
+        raise StoreUnavailable("full")
+
+    monkeypatch.setattr(people, "fold_wal", full)
+    with pytest.raises(StoreUnavailable):
+        withdraw(node.store, consent, SIGNER, counter="c1")
+    assert rows(node.store) == files(node.store) == []
+    monkeypatch.undo()
+    assert sure(withdraw(node.store, consent, SIGNER, counter="c1").proof) == ["consent.withdrawn"]
 
 
 def test_the_proof_of_one_reference_stands_in_any_log(node: Node) -> None:
