@@ -24,9 +24,10 @@ from identity.attempt_values import Decided, FaceFrame, Frame, Models, Progress
 from identity.bands import Scale
 from identity.calibration import LoadedCalibration
 from identity.decision import Decision, Standing
+from identity.endings import NS, blocked, decided_by_ns, latest_ns
 from identity.faces import dominant
 from identity.finder import FaceFinder
-from identity.judge import blocked, judge, latest_ns
+from identity.judge import judge
 from identity.liveness.challenge import ChallengeRun
 from identity.liveness.panel import Panel, is_grey, refusals, telling
 from identity.liveness.signals import Verdict
@@ -42,11 +43,11 @@ __all__ = ["Attempt", "Decided", "FaceFrame", "Frame", "Models", "Progress"]
 
 _log = logging.getLogger(__name__)
 
-_NS = 1_000_000_000
 _NS_PER_MS = 1_000_000
 # How often a verdict is tried once there is enough for one, until it holds.
 _ASSESS_EVERY_NS = 400 * _NS_PER_MS
-# So long before the end no frame is taken in any more, so that what is left is done by then.
+# So long before the end, frames that are enough are all that is taken in: the rest is left to what
+# has to be measured by then.
 _LAST_LOOKS_NS = 500 * _NS_PER_MS
 # While a turn is awaited these need no mending: a turned head is what was asked for.
 _TURNING = frozenset({"POSE", "BLURRED", "UNEVEN_LIGHT", "EYES_COVERED", "MOUTH_COVERED"})
@@ -131,7 +132,7 @@ class Attempt:
     def decide(self) -> Decided:
         """Return the decision on the frames seen so far. Never raises on what they contain."""
         made: list[Decided] = []
-        self._guarded(lambda: made.append(self._judged()))
+        self._guarded(lambda: made.append(self._judged_in_time()))
         if made and not self._fault:
             return made[0]
         evidence = self._counts().after_a_fault()
@@ -238,7 +239,7 @@ class Attempt:
             self._assess(now)
 
     def _is_worth_a_verdict(self, now: int) -> bool:
-        if not self._has_enough() or now < int(self._policy.attempt.minimum_seconds * _NS):
+        if not self._has_enough() or now < int(self._policy.attempt.minimum_seconds * NS):
             return False
         over = self._challenge is not None and not self._awaits_a_turn(now)
         due = now - self._assessed_ns >= _ASSESS_EVERY_NS
@@ -267,7 +268,7 @@ class Attempt:
         """Return whether a turn could settle it: not for a stranger, and not while the other
         signals may still pass by themselves."""
         limits = self._policy.attempt
-        patience = int((limits.minimum_seconds + limits.deadline_seconds) / 2 * _NS)
+        patience = int((limits.minimum_seconds + limits.deadline_seconds) / 2 * NS)
         stranger = verdict.evidence.band == "below"
         grey = is_grey(verdict.evidence.liveness, self._policy.liveness)
         return grey and not stranger and (now >= patience or self._is_late(now))
@@ -293,6 +294,15 @@ class Attempt:
         return now >= end - _LAST_LOOKS_NS
 
     # -- deciding ------------------------------------------------------------------------------
+
+    def _judged_in_time(self) -> Decided:
+        """Judge; and anew when meanwhile the deadline passed or a clock ran back, because a model
+        that answers late must not decide about somebody who may have gone."""
+        decided = self._judged()
+        self._read_clock()
+        challenged = self._challenge is not None
+        late = self._now_ns - self._started_ns > decided_by_ns(self._policy, challenged=challenged)
+        return self._judged() if late or self._clock_back else decided
 
     def _judged(self) -> Decided:
         self._read_clock()

@@ -9,7 +9,9 @@ fitted by maximum likelihood). No picture, name or vector is in it.
 The threshold of a target is the smallest step at which both the counted bound and the tail model
 are at most the target: the larger threshold wins. A target at which fewer than 30 of the counted
 comparisons remain is refused ("rule of 30"): beyond that the tail is a guess, and a guess is not a
-threshold. A file whose tail and counts contradict each other is refused.
+threshold. A file whose tail and counts contradict each other is refused, and so is one by which
+strangers would score so low that a threshold of 0.1, or the file's first step, met the largest rate
+that a policy may ask for: whatever a file says, no such threshold comes of it.
 """
 
 from __future__ import annotations
@@ -38,6 +40,9 @@ RULE_OF_30 = 30
 # A model that is off by more than this many decades where there are counts is not a model of them.
 LARGEST_GAP = 0.3
 STEPS_PER_UNIT = 1000
+# Of vectors that are spread evenly over 512 dimensions more than one pair in a hundred reaches 0.1.
+_LOWEST_STEP = 100
+_LARGEST_RATE = Decimal("1e-3")
 _SINGLE_PICTURES = b"countersight-calibration-1"
 _FOLDER = Path(__file__).with_name("calibrations")
 
@@ -97,26 +102,37 @@ class Calibration(_Part):
     def _counts_fit_together(self) -> Calibration:
         if len(self.at_or_above) != len(self.upper_95):
             raise ValueError("at_or_above and upper_95 differ in length")
-        for counts in (self.at_or_above, self.upper_95):
+        for key, counts in (("at_or_above", self.at_or_above), ("upper_95", self.upper_95)):
             if any(later > earlier for earlier, later in itertools.pairwise(counts)):
-                raise ValueError("counts must not rise with the score")
+                raise ValueError(f"{key}: counts must not rise with the score")
         pairs = zip(self.at_or_above, self.upper_95, strict=True)
         if any(count > self.comparisons or bound < count for count, bound in pairs):
-            raise ValueError("a bound is below its count, or a count above all comparisons")
+            raise ValueError("upper_95: below its count, or at_or_above: above all comparisons")
         if self.subjects > self.pictures or self.comparisons > math.comb(self.pictures, 2):
-            raise ValueError("so few pictures do not make so many comparisons or people")
+            raise ValueError("pictures: so few do not make so many comparisons or people")
+        return self
+
+    @model_validator(mode="after")
+    def _no_threshold_is_low(self) -> Calibration:
+        index = max(0, _LOWEST_STEP - self.first_step)
+        known = self.at_or_above[index] if index < len(self.at_or_above) else 0
+        if known <= _LARGEST_RATE * self.comparisons:
+            raise ValueError(
+                f"at_or_above: {known} of {self.comparisons} comparisons reach the step "
+                f"{self.first_step + index}; scores of different people do not lie so low"
+            )
         return self
 
     @model_validator(mode="after")
     def _tail_fits_the_counts(self) -> Calibration:
         index = self.tail.from_step - self.first_step
         if not 0 <= index < len(self.at_or_above):
-            raise ValueError("the tail begins where nothing was counted")
+            raise ValueError("tail.from_step: nothing was counted there")
         if self.tail.exceedances != self.at_or_above[index]:
-            raise ValueError("the tail's exceedances are not those that were counted")
+            raise ValueError("tail.exceedances: not those that were counted")
         gap = largest_gap(self.tail, self.first_step, self.at_or_above)
         if gap > LARGEST_GAP or abs(gap - float(self.tail.largest_gap)) > 0.01:
-            raise ValueError("the tail model and the counts contradict each other")
+            raise ValueError("tail: the model and the counts contradict each other")
         return self
 
     @cached_property
@@ -219,8 +235,10 @@ def parse_calibration(content: bytes, source: str) -> LoadedCalibration:
         values = Calibration.model_validate_json(content)
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "file"
-        raise CalibrationUnreadable(source, f"{where}: {first['msg']}") from exc
+        # What is wrong with the file as a whole names its keys itself.
+        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
+        reason = where + first["msg"].removeprefix("Value error, ")
+        raise CalibrationUnreadable(source, reason) from exc
     return LoadedCalibration(values, hashlib.sha256(content).hexdigest(), content)
 
 

@@ -18,7 +18,7 @@ from identity.calibration import LoadedCalibration
 from identity.faces import dominant
 from identity.policy import IdentityPolicy
 from identity.quality import FaceQuality, instruction, measure
-from identity.track import cosine, require_unit
+from identity.vectors import cosine, require_unit
 from models.values import Detector, Embedder, Embedding, Image
 
 _STEPS = ("detect", "align", "quality", "embed")

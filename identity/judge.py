@@ -9,33 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
-from itertools import pairwise
 from typing import Protocol
 
 from identity.attempt_evidence import AttemptEvidence
 from identity.bands import Scale
 from identity.calibration import LoadedCalibration
 from identity.decision import Decision, FaceEvidence, Outcome, Standing
+from identity.endings import Ending, blocked, of_the_capture, quality_of
 from identity.fusion import fused
 from identity.liveness import challenge as challenge_signal
 from identity.liveness.panel import Panel, refusals, telling
 from identity.liveness.signals import Signal
-from identity.looked import LookedFrame
 from identity.policy import IdentityPolicy
-from identity.quality import FaceQuality, instruction, measure
 from identity.references import Reference
 from identity.vectors import cosine, require_unit
 from models.values import Embedding, Image, PassiveLiveness
 from retention.records.people import ChallengeGiven
-
-_NS = 1_000_000_000
-_NS_PER_MS = 1_000_000
-# The share of looked-at frames with several faces from which on they are the answer.
-_SEVERAL_SHARE = 0.25
-
-Ending = tuple[Outcome, tuple[str, ...]]
 
 
 class AlignedEmbedder(Protocol):
@@ -75,33 +65,6 @@ def judge(
     return case.compared(panel) if ending is None else case.decided(ending, case.counts())
 
 
-def latest_ns(policy: IdentityPolicy, *, challenged: bool) -> int:
-    """Return when looking ends, in nanoseconds after the beginning: a challenge extends it once."""
-    seconds = policy.attempt.deadline_seconds
-    if challenged:
-        seconds += policy.liveness.challenge_seconds * policy.liveness.challenge_turns
-    return int(seconds * _NS)
-
-
-def blocked(
-    reference: Reference | None,
-    contract_id: str,
-    started_at: datetime,
-    policy: IdentityPolicy,
-    comparisons_before: int,
-) -> Ending | None:
-    """Return the ending of an attempt that need not be looked at, or None."""
-    if reference is None:
-        return Outcome.REFER, ("REFERENCE_MISSING",)
-    if reference.terms.contract_id != contract_id:
-        return Outcome.REFER, ("CONTRACT_MISMATCH",)
-    if started_at >= reference.terms.expires_at:
-        return Outcome.REFER, ("REFERENCE_EXPIRED",)
-    if comparisons_before >= policy.transaction.comparisons:
-        return Outcome.REFER, ("ATTEMPTS_EXHAUSTED",)
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class _Case:
     """One attempt before its judge."""
@@ -119,32 +82,19 @@ class _Case:
 
     def before_comparing(self) -> Ending | None:
         """Return how it ends when there is nothing to compare, by the first step that says so."""
-        found, policy = self.evidence, self.policy
+        found = self.evidence
         # (1) nothing failed inside
         if found.fault:
             return Outcome.REFER, ("INTERNAL_ERROR",)
         # (2) a reference that can be compared, and comparisons left
         ending = blocked(
-            self.reference, self.embedder.contract_id, found.started_at, policy,
+            self.reference, self.embedder.contract_id, found.started_at, self.policy,
             self.comparisons_before,
         )  # fmt: skip
         if ending is not None and not self.enrolling:
             return ending
-        # (3) clocks that only went forward, and a decision in time
-        if found.clock_back or not _in_time_order(found):
-            answer = "INTERNAL_ERROR" if found.challenge is None else "CHALLENGE_FAILED"
-            return Outcome.REFER, (answer,)
-        if found.elapsed_ns > self._decided_by_ns():
-            return Outcome.REFER, ("DEADLINE",)
-        # (4) frames, with one and the same dominant face
-        if found.looked == 0:
-            return Outcome.REFER, ("CAMERA_UNAVAILABLE",)
-        if dict(found.notes).get("MULTIPLE_FACES", 0) > _SEVERAL_SHARE * found.looked:
-            return Outcome.RETRY, ("MULTIPLE_FACES",)
-        if found.changed:
-            return Outcome.RETRY, ("FACE_CHANGED",)
-        # (5) enough frames of good quality, over no less than the shortest attempt
-        return None if self._is_enough() else self._incomplete()
+        # (3) a capture that does
+        return of_the_capture(found, self.policy)
 
     def compared(self, panel: Panel | None) -> Decision:
         """Return the decision on a complete attempt."""
@@ -159,43 +109,18 @@ class _Case:
         if reference is not None:
             score = fused([cosine(reference.embedding, each) for each in used])
         measured = self._measured(score, signals)
-        # (6) liveness vetoes (7) similarity; both reasons are told
+        # (4) liveness vetoes (5) similarity; both reasons are told
         reasons = refusals(signals, self.policy.liveness)
         if score is not None:
             reasons += self.scale.reasons(score)
         if reasons:
             return self.decided((Outcome.REFER, reasons), measured)
-        # (8) liveness was measured on the person who was compared
+        # (6) liveness was measured on the person who was compared
         if any(cosine(used[0], each) < self.scale.grey for each in embeddings.values()):
             return self.decided((Outcome.RETRY, ("FACE_CHANGED",)), self.counts())
         if reference is None:
             return self.decided((Outcome.REFER, ("REFERENCE_MISSING",)), measured)
         return self.decided((Outcome.ACCEPT, ("MATCH",)), measured)
-
-    # -- capture -------------------------------------------------------------------------------
-
-    def _is_enough(self) -> bool:
-        found, limits = self.evidence, self.policy.attempt
-        used = [found.frames[index] for index in found.used]
-        apart = limits.embed_every_ms * _NS_PER_MS
-        return (
-            len(used) == self.policy.matching.frames
-            and found.elapsed_ns >= int(limits.minimum_seconds * _NS)
-            and all(b.offset_ns - a.offset_ns >= apart for a, b in pairwise(used))
-            and all(self._passes(frame) for frame in used)
-        )
-
-    def _passes(self, frame: LookedFrame) -> bool:
-        quality = _quality(frame)
-        if quality is None:
-            return False
-        return instruction(quality, self.policy.quality, zone=self.policy.faces) is None
-
-    def _incomplete(self) -> Ending:
-        """Return RETRY with what was in the way most often; of equals the first by code."""
-        if not self.evidence.notes:
-            return Outcome.REFER, ("DEADLINE",)
-        return Outcome.RETRY, (max(self.evidence.notes, key=lambda note: note[1])[0],)
 
     # -- comparing -----------------------------------------------------------------------------
 
@@ -249,7 +174,7 @@ class _Case:
         found = self.evidence
         measured = replace(
             self.counts(),
-            quality=_quality(found.frames[found.used[-1]]),
+            quality=quality_of(found.frames[found.used[-1]]),
             liveness=tuple(signals),
             liveness_model=self._liveness_model(signals),
             challenge=self._given(signals),
@@ -292,10 +217,6 @@ class _Case:
                 outcome = challenge_signal.outcome_of(each)
         return ChallengeGiven(seed=run.seed.hex(), sides=run.sides, outcome=outcome)
 
-    def _decided_by_ns(self) -> int:
-        looking = latest_ns(self.policy, challenged=self.evidence.challenge is not None)
-        return looking + int(self.policy.attempt.decide_within_seconds * _NS)
-
     def decided(self, ending: Ending, evidence: FaceEvidence) -> Decision:
         """Return the decision with this ending."""
         return Decision(
@@ -308,16 +229,3 @@ class _Case:
             evidence=evidence,
             reference_id=None if self.reference is None else self.reference.terms.reference_id,
         )
-
-
-def _quality(frame: LookedFrame) -> FaceQuality | None:
-    if frame.aligned is None:
-        return None
-    return measure(frame.aligned, frame.face, frame.frame_size)
-
-
-def _in_time_order(found: AttemptEvidence) -> bool:
-    """Return whether the frames lie one after another within the attempt."""
-    times = [0, *(frame.offset_ns for frame in found.frames), found.elapsed_ns]
-    apart = all(a.offset_ns < b.offset_ns for a, b in pairwise(found.frames))
-    return apart and all(a <= b for a, b in pairwise(times))

@@ -22,8 +22,6 @@ from identity.policy import IdentityPolicy
 from identity.vectors import cosine, require_unit
 from models.values import Embedder, Embedding, FaceDetection, Image
 
-__all__ = ["FaceTrack", "OtherPerson", "RememberingEmbedder", "cosine", "require_unit"]
-
 _NS = 1e9
 _NS_PER_MS = 1_000_000
 # A face may be lost for this long (a blink of the detector) and still be the same face; a little

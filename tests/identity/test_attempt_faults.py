@@ -91,6 +91,38 @@ class Passive:
         return 0.9
 
 
+class SlowPassive(Passive):
+    """It answers as the other does, but a minute later when it is told to be slow."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock, self.slow = clock, False
+
+    def live_probability(self, crops: tuple[Image, ...]) -> float:
+        if self.slow:
+            self.clock.advance(timedelta(minutes=1))
+        return super().live_probability(crops)
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_a_model_that_answers_after_the_deadline_decides_nothing(slow: bool) -> None:
+    """Only the decision itself waits for it: all looks were made in time."""
+    trial = fresh_trial()
+    trial.frames = 25
+    passive = SlowPassive(trial.clock)
+    trial.models = ScriptedModels(
+        lambda _: [face_at(trial.seen[-1])], lambda _: unit_vector(0, 0.3), passive=passive
+    )
+    attempt = trial.start()
+    assert not trial.run(attempt).complete
+    passive.slow = slow
+    decided = attempt.decide()
+    if not slow:
+        assert decided.decision.outcome is Outcome.ACCEPT
+        return
+    assert (decided.decision.outcome, decided.decision.reasons) == (Outcome.REFER, ("DEADLINE",))
+    assert decided.evidence.elapsed_ns > 60 * 10**9
+
+
 # Every call of an attempt to something that is not its own.
 PLACES = ["detect", "align", "embed_aligned", "crops", "live_probability", "seen_before", "now",
           "monotonic_ns"]  # fmt: skip

@@ -184,6 +184,58 @@ def test_a_damaged_calibration_is_refused(
         parse_calibration(json.dumps(good | change).encode(), "c.json")
 
 
+ONE_STEP = {"at_or_above": [30], "upper_95": [30]}
+ONE_TAIL = {"exceedances": 30, "largest_gap": "0"}
+
+
+@pytest.mark.parametrize(
+    ("change", "tail", "key"),
+    [
+        # One step that hardly anybody reaches, at the bottom, in the middle or at the file's own.
+        (ONE_STEP | {"first_step": -1000}, ONE_TAIL | {"from_step": -1000}, "at_or_above: 0 of"),
+        (ONE_STEP | {"first_step": 0}, ONE_TAIL | {"from_step": 0}, "at_or_above: 0 of"),
+        (ONE_STEP | {"first_step": 200}, ONE_TAIL | {"from_step": 200}, "at_or_above: 30 of"),
+        # All scores shifted down, which no single count contradicts.
+        ({"first_step": -200}, {"from_step": -34}, "at_or_above: 24 of"),
+        # More comparisons than were counted, with pictures to match.
+        ({"comparisons": 2**53 - 1, "pictures": 2**53 - 1}, {}, "at_or_above: 919683 of"),
+        ({"comparisons": 1e308}, {}, "comparisons: "),
+        ({"at_or_above": [-1]}, {}, "at_or_above.0: "),
+        ({"upper_95": [0] * 739}, {}, "upper_95: below its count"),
+        ({}, {"shape": float("nan")}, "tail.shape: "),
+        ({}, {"shape": 1e308}, "tail.shape: "),
+        ({}, {"scale": 1e308}, "tail.scale: "),
+        ({}, {"largest_gap": "1e99999"}, "tail: "),
+    ],
+)
+def test_no_crafted_file_makes_a_threshold_low(
+    committed: Calibration, change: dict[str, object], tail: dict[str, object], key: str
+) -> None:
+    fields = committed.model_dump(mode="json") | change
+    fields["tail"] = fields["tail"] | tail
+    with pytest.raises(CalibrationUnreadable) as refused:
+        parse_calibration(json.dumps(fields).encode(), "c.json")
+    assert str(refused.value).startswith(f"Calibration c.json cannot be used: {key}")
+
+
+@pytest.mark.parametrize("key", ["at_or_above", "upper_95"])
+def test_counts_that_rise_are_refused_by_their_key(committed: Calibration, key: str) -> None:
+    fields = committed.model_dump(mode="json")
+    fields[key][5] = fields[key][4] + 1
+    with pytest.raises(CalibrationUnreadable, match=f"{key}: counts must not rise"):
+        parse_calibration(json.dumps(fields).encode(), "c.json")
+
+
+def test_a_target_is_refused_where_fewer_than_30_comparisons_are_left(
+    committed: Calibration,
+) -> None:
+    last = max(i for i, count in enumerate(committed.at_or_above) if count >= 30)
+    smallest = committed.smallest_target()
+    assert committed.threshold(smallest) <= (committed.first_step + last) / 1000
+    with pytest.raises(UnsupportedFalseMatchRate):
+        committed.threshold(smallest * Decimal("0.999"))
+
+
 def test_counting_compares_every_two_pictures_of_different_people_once() -> None:
     pictures = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
     pictures[3] = [0.6, 0.8, 0]

@@ -159,6 +159,20 @@ def test_frames_that_would_not_pass_the_gate_are_not_compared() -> None:
     assert found.evidence.comparison_score is None
 
 
+def test_a_face_outside_of_the_marked_zone_is_not_compared() -> None:
+    narrow = TRIAL.policy.faces.model_copy(update={"zone_height": Decimal("0.01")})
+    found = again(TRIAL, ACCEPTED.evidence, TRIAL.policy.model_copy(update={"faces": narrow}))
+    assert found.outcome is not Outcome.ACCEPT
+    assert found.evidence.comparison_score is None
+
+
+def test_a_reference_holds_until_its_last_moment_and_not_at_it() -> None:
+    begun, moment = ACCEPTED.evidence.started_at, timedelta(microseconds=1)
+    for ends, outcome in ((begun + moment, "ACCEPT"), (begun, "REFER")):
+        trial = replace(TRIAL, reference=support.reference(unit_vector(0), expires_at=ends))
+        assert again(trial, ACCEPTED.evidence).outcome.value == outcome
+
+
 def test_an_attempt_shorter_than_the_policy_wants_is_not_accepted() -> None:
     longer = TRIAL.policy.attempt.model_copy(update={"minimum_seconds": Decimal("3")})
     found = again(TRIAL, ACCEPTED.evidence, TRIAL.policy.model_copy(update={"attempt": longer}))
