@@ -66,10 +66,12 @@ def erase_due(store: NodeStore) -> dict[FaceMaterial, int]:
     """Erase the face material whose end has come; returns how many things of each material that
     went. Raises StoreUnavailable."""
     erased = {keeper.material: _erase(store, keeper) for keeper in KEEPERS}
-    if any(erased.values()):
-        people.fold_wal(store)  # so that no older page keeps what was overwritten
-    for keeper in KEEPERS:
-        keeper.after(store, erased[keeper.material])
+    try:
+        if any(erased.values()):
+            people.fold_wal(store)  # so that no older page keeps what was overwritten
+    finally:
+        for keeper in KEEPERS:
+            keeper.after(store, erased[keeper.material])
     return {material: len(gone) for material, gone in erased.items() if gone}
 
 

@@ -133,6 +133,9 @@ class KeyDirectory:
         """Two processes may make the same key at once: the link decides, the loser reads."""
         temporary = path.with_suffix(f".{secrets.token_hex(4)}.new")
         write_durably(temporary, content, mode=0o600)
+        if os.geteuid() == 0:  # a key that root makes is the service's all the same
+            owner = self.path.stat()
+            os.chown(temporary, owner.st_uid, owner.st_gid)
         try:
             os.link(temporary, path)
         except FileExistsError:

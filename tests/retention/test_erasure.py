@@ -9,6 +9,7 @@ from retention.records.clock import to_text
 from retention.records.keeping import Ceiling, FaceMaterial, PolicyAdopted, RetentionPolicy
 from retention.records.payloads import ConsentGiven
 from retention.store import people, policies
+from retention.store.database import StoreUnavailable
 from retention.store.people import Reference
 from tests.retention.keeping_kit import DAY, Node
 from tests.retention.probes_kit import (
@@ -187,6 +188,20 @@ def test_crash_between_row_and_file_leaves_a_file_that_opens_nowhere(node, monke
     assert erase_due(node.store) == {"probe_crop": 1}
     assert (rows(node.store), files(node.store)) == ([], [receipt])
     assert erase_due(node.store) == {}
+
+
+def test_files_go_also_when_the_log_cannot_be_folded_now(node, monkeypatch):
+    give_consent(node.store)
+    keep_probe(node.store)
+    node.advance(31 * DAY)
+
+    def full(_):
+        raise StoreUnavailable("full")
+
+    monkeypatch.setattr(people, "fold_wal", full)
+    with pytest.raises(StoreUnavailable):
+        erase_due(node.store)
+    assert (rows(node.store), files(node.store)) == ([], [])
 
 
 @pytest.mark.parametrize("wrong", ["set back", "jumped ahead"])

@@ -249,3 +249,17 @@ def test_the_name_of_a_new_key_is_on_the_disk_before_anything_is_sealed_by_it(
     monkeypatch.setattr(keyfiles, "fsync_directory", noted)
     _ = files.newest() if first else files.begin_rotation()
     assert synced == names(directory) != []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_a_key_that_root_makes_can_be_read_by_the_node(
+    files: ReferenceKeys, directory: KeyDirectory
+) -> None:
+    """`rotate-key` under sudo; the node runs as somebody else, who owns the folder."""
+    os.chown(directory.path, 4321, 4322)
+    files.newest()
+    files.begin_rotation()
+    found = [path.stat() for path in directory.path.iterdir()]
+    assert [(one.st_uid, one.st_gid, one.st_mode & 0o777) for one in found] == [
+        (4321, 4322, 0o600)
+    ] * 2
