@@ -242,12 +242,12 @@ def parse_calibration(content: bytes, source: str) -> LoadedCalibration:
     return LoadedCalibration(values, hashlib.sha256(content).hexdigest(), content)
 
 
-def load_calibration(contract_id: str, path: Path | None = None) -> LoadedCalibration:
-    """Load the calibration of an embedding contract, by default the committed one.
+def load_calibration(contract_id: str) -> LoadedCalibration:
+    """Load the committed calibration of an embedding contract.
 
     Raises CalibrationUnreadable or CalibrationMismatch.
     """
-    place = path if path is not None else _FOLDER / f"{contract_id[:16]}.json"
+    place = _FOLDER / f"{contract_id[:16]}.json"
     try:
         content = place.read_bytes()
     except OSError as exc:

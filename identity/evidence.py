@@ -7,9 +7,8 @@ import hashlib
 from identity.attempt_evidence import AttemptEvidence
 from identity.evidence_format import read as decode
 from identity.evidence_format import write as encode
-from identity.looked import Grey, LookedFrame
 
-__all__ = ["AttemptEvidence", "Grey", "LookedFrame", "decode", "encode", "probe_digest"]
+__all__ = ["AttemptEvidence", "decode", "encode", "probe_digest"]
 
 
 def probe_digest(encoded: bytes) -> str:

@@ -15,16 +15,14 @@ import numpy as np
 import onnxruntime
 
 from models.active import active
-from models.detection import YuNetDetector, detector_for
+from models.detection import detector_for
 from models.folder import models_folder, verified_path
 from models.manifest import ModelManifest
 from models.opencv import cv2
 from models.passive import CROP_SIZE, PassiveModel, PassiveModels
-from models.recognition import ArcFaceEmbedder, embedder_for, unit
+from models.recognition import embedder_for
 from models.sessions import Network
 from models.values import Detector, Embedder, PassiveLiveness
-
-__all__ = ["ArcFaceEmbedder", "LoadedModels", "YuNetDetector", "load_models", "runtime", "unit"]
 
 _WARM_UP_SIZE = (480, 640, 3)
 

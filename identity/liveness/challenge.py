@@ -107,13 +107,6 @@ class ChallengeRun:
             return None
         return "TURN_LEFT" if self.sides[turn] == "left" else "TURN_RIGHT"
 
-    def outcome(self, frames: Sequence[LookedFrame]) -> Outcome:
-        """Return the outcome by the noses alone; `outcome_of` asks the depth of the turn too."""
-        made = self.progress(frames)
-        if made.wrong:
-            return "failed"
-        return "passed" if len(made.turned) == len(self.sides) else "not_finished"
-
     def progress(self, frames: Sequence[LookedFrame]) -> Progress:
         """Judge the noses of the frames so far."""
         noses = nose_offsets(frames)

@@ -2,8 +2,8 @@
 
 Every required signal must pass; any signal that was assessed and failed vetoes; without a working
 signal nobody is live. The one exception is the passive model: a turn made as asked outweighs its
-FAIL, unless the value is below the veto limit. `Panel` gives what `assess` gives, with the costly
-parts done between the frames.
+FAIL, unless the value is below the veto limit. The costly parts can be done between the frames
+(`Panel.work`); the signals are the same without.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ class Panel:
         embeddings: Sequence[Embedding],
         challenge: ChallengeRun | None,
     ) -> tuple[Signal, ...]:
-        """Return every signal, in the order of SIGNALS. `embeddings` are those of `used`."""
+        """Return every signal, in the order of SIGNALS. `embeddings` are those of `used`, the
+        indexes of the compared frames. Raises InferenceFailed when a passive model fails."""
         limits = self._limits
         if not _in_order(frames):
             return tuple(
@@ -150,33 +151,6 @@ class Panel:
             model = self._passive.live_probability
             self._live[frame.offset_ns] = passive.live_probability(model, frame)
         return self._live.get(frame.offset_ns)
-
-
-def assess(
-    frames: Sequence[LookedFrame],
-    used: Sequence[int],
-    *,
-    embeddings: Sequence[Embedding],
-    reference_embedding: Embedding | None,
-    limits: LivenessLimits,
-    challenge: ChallengeRun | None,
-    camera: CameraIdentity,
-    passive: PassiveLiveness | None,
-    seen_before: SeenBefore,
-) -> tuple[Signal, ...]:
-    """Return every signal of an attempt, in the order of SIGNALS.
-
-    `used` are the indexes of the compared frames, `embeddings` theirs. Raises InferenceFailed when
-    a passive model fails.
-    """
-    panel = Panel(
-        limits=limits,
-        camera=camera,
-        passive=passive,
-        seen_before=seen_before,
-        reference_embedding=reference_embedding,
-    )
-    return panel.signals(frames, used, embeddings=embeddings, challenge=challenge)
 
 
 def telling(

@@ -34,22 +34,15 @@ def take(pixels: Image, face: FaceDetection, anchor: FaceDetection) -> tuple[Gre
     return _cut(pixels, face.landmarks), _cut(pixels, anchor.landmarks)
 
 
-def nose_offset(landmarks: Landmarks) -> float:
-    """Return how far the nose is from the middle of the eyes along their line, in eye distances.
+def nose_offsets(frames: Sequence[LookedFrame]) -> npt.NDArray[np.float64]:
+    """Return how far each frame's nose is from the middle of the eyes along their line, (n,), in
+    eye distances.
 
     Positive to the image's right; not a number when the eyes coincide.
     """
-    return float(_offsets(landmarks[None].astype(np.float64))[0])
-
-
-def nose_offsets(frames: Sequence[LookedFrame]) -> npt.NDArray[np.float64]:
-    """Return the nose offset of every frame, (n,)."""
     if not frames:
         return np.empty(0)
-    return _offsets(np.stack([frame.face.landmarks for frame in frames]).astype(np.float64))
-
-
-def _offsets(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    points = np.stack([frame.face.landmarks for frame in frames]).astype(np.float64)
     across = points[:, 1] - points[:, 0]
     nose = points[:, 2] - (points[:, 0] + points[:, 1]) / 2
     squared = np.sum(across * across, axis=1)

@@ -9,9 +9,14 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from identity import track
 from identity.attempt import FaceFrame
 from identity.decision import Decision, Outcome
-from identity.errors import CalibrationMismatch, UnsupportedFalseMatchRate
+from identity.errors import (
+    CalibrationMismatch,
+    CalibrationOfMoreFrames,
+    UnsupportedFalseMatchRate,
+)
 from identity.policy import IdentityPolicy
 from models.values import FaceDetection
 from retention.records.clock import ManualClock
@@ -239,6 +244,38 @@ def test_frames_from_before_the_attempt_and_repeated_frames_are_passed_over(
     attempt.observe(FaceFrame(pixels, 2, clock.monotonic_ns()))
     assert trial.models is not None
     assert trial.models.detected == 1
+
+
+def test_a_frame_from_the_future_is_passed_over(trial: Trial, clock: ManualClock) -> None:
+    """No evidence about now, and it would keep every frame until then from being looked at."""
+    pixels, landmarks = support.turning_head(0.0)
+    attempt = trial.start()
+    trial.seen.append(landmarks)
+    ahead = clock.monotonic_ns() + 1
+    attempt.observe(FaceFrame(pixels, 1, ahead))
+    assert trial.models is not None
+    assert trial.models.detected == 0
+    clock.advance(timedelta(seconds=1))
+    attempt.observe(FaceFrame(pixels, 1, ahead))
+    assert trial.models.detected == 1
+
+
+def test_no_more_frames_are_kept_than_can_be_written(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track, "MOST_FRAMES", 3)
+    attempt = trial.start()
+    assert trial.run(attempt).complete
+    assert len(attempt.decide().evidence.frames) == 3
+
+
+def test_a_policy_that_fuses_fewer_frames_than_were_calibrated_cannot_start_an_attempt(
+    trial: Trial,
+) -> None:
+    fewer = trial.policy.matching.model_copy(update={"frames": 3})
+    trial.policy = trial.policy.model_copy(update={"matching": fewer})
+    with pytest.raises(CalibrationOfMoreFrames):
+        trial.start()
 
 
 def test_detection_runs_on_a_share_of_the_frames_only(trial: Trial) -> None:

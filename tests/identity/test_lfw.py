@@ -10,7 +10,8 @@ import pytest
 
 from identity.calibration import load_calibration
 from models.opencv import cv2
-from models.runtime import ArcFaceEmbedder, LoadedModels
+from models.recognition import ArcFaceEmbedder
+from models.runtime import LoadedModels
 from models.values import Embedding
 
 PAIRS = 24

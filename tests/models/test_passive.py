@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from models.detection import YuNetDetector
 from models.errors import InferenceFailed
 from models.folder import models_folder
 from models.manifest import PASSIVE
 from models.passive import PassiveModel, PassiveModels, crop_around
-from models.runtime import YuNetDetector
 from models.sessions import Network
 from models.values import FaceDetection, Image
 from tests.models import tiny

@@ -12,12 +12,13 @@ import onnxruntime
 import pytest
 
 from hardware.simulated_people import load_people
+from models.detection import YuNetDetector
 from models.errors import InferenceFailed, ModelMissing, ModelUnreadable
 from models.folder import models_folder
 from models.manifest import MOBILEFACENET, SFACE, YUNET
 from models.opencv import cv2
-from models.recognition import embedder_for, load_embedder
-from models.runtime import ArcFaceEmbedder, LoadedModels, YuNetDetector, load_models, unit
+from models.recognition import ArcFaceEmbedder, embedder_for, load_embedder, unit
+from models.runtime import LoadedModels, load_models
 from models.sessions import session_options
 from models.values import FaceDetection, Image
 from tests.models import tiny

@@ -17,7 +17,6 @@ from identity.liveness.challenge import ChallengeRun
 from identity.liveness.panel import (
     SIGNALS,
     Panel,
-    assess,
     is_grey,
     not_working,
     refusals,
@@ -68,17 +67,15 @@ def assessed(
     reference: Embedding | None = None,
     passive: ScriptedPassive | None = None,
 ) -> tuple[Signal, ...]:
-    return assess(
-        frames,
-        used,
-        embeddings=embeddings,
-        reference_embedding=reference,
+    """Return the signals of a panel that did nothing ahead."""
+    panel = Panel(
         limits=LIMITS,
-        challenge=challenge,
         camera=camera,
         passive=passive,
         seen_before=never_seen,
+        reference_embedding=reference,
     )
+    return panel.signals(frames, used, embeddings=embeddings, challenge=challenge)
 
 
 # -- the same values ------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from identity.liveness import camera, likeness, passive, planarity, replay, static_input
 from identity.liveness.signals import Verdict, at_least, at_most
-from identity.liveness.windows import HEIGHT, WIDTH, nose_offset, take
+from identity.liveness.windows import HEIGHT, WIDTH, nose_offsets, take
 from identity.looked import LookedFrame
 from tests.identity.liveness.liveness_support import (
     CAMERA,
@@ -55,12 +55,18 @@ def test_a_window_follows_the_face_and_the_other_stays() -> None:
 
 
 def test_the_nose_offset_is_a_share_of_the_eye_distance_whatever_the_roll() -> None:
-    upright = faces([(0.0, 0.15)])[0].face.landmarks
-    assert nose_offset(upright) == pytest.approx(0.15, abs=1e-6)
+    frame = faces([(0.0, 0.15)])[0]
+    upright = frame.face.landmarks
+
+    def offset(points: np.ndarray) -> float:
+        moved = replace(frame, face=replace(frame.face, landmarks=points.astype(np.float32)))
+        return float(nose_offsets([frame, moved])[1])
+
+    assert offset(upright) == pytest.approx(0.15, abs=1e-6)
     angle = np.radians(25)
     roll = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    assert nose_offset((upright @ roll * 1.7).astype(np.float32)) == pytest.approx(0.15, abs=1e-5)
-    assert math.isnan(nose_offset(np.zeros((5, 2), np.float32)))
+    assert offset(upright @ roll * 1.7) == pytest.approx(0.15, abs=1e-5)
+    assert math.isnan(offset(np.zeros((5, 2))))
 
 
 # -- motion ---------------------------------------------------------------------------------------
