@@ -239,9 +239,11 @@ def insert_reference(
 def latest_reference(
     connection: sqlite3.Connection, person_ref: str, now: datetime
 ) -> Reference | None:
-    """Return the newest reference that may be compared now: unexpired, consent not withdrawn."""
+    """Return the newest reference that may be compared now: unexpired, consent not withdrawn. One
+    of another embedding contract only when there is none of ours (to tell why)."""
     row = connection.execute(
-        f"{_REFERENCE} AND r.expires_at > ? ORDER BY r.enrolled_at DESC, r.id DESC",
+        f"{_REFERENCE} AND r.expires_at > ?"
+        " ORDER BY r.outdated_at IS NOT NULL, r.enrolled_at DESC, r.id DESC",
         (person_ref, to_micros(now)),
     ).fetchone()
     return None if row is None else reference_of(row)
