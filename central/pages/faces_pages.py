@@ -12,7 +12,7 @@ from central.pages.faces_chart import chart
 from central.pages.kit import kit_of
 from central.pages.signed_in import AdminMe
 from central.web.state import State, record_access
-from retention.pages.kit import language_of, query_path
+from retention.pages.kit import Language, language_of, query_path
 from retention.terms.words import word
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +34,7 @@ def faces_page(
     with state.database.write() as connection:
         record_access(state, connection, me.actor(), "faces.read", f"faces of {days} days")
     lang = language_of(request)
-    rows = [(word(lang, "group", group.code), group) for group in report.groups]
+    rows = [(_name_of(lang, group), group) for group in report.groups]
     charts = {
         name: chart(
             name,
@@ -52,3 +52,9 @@ def faces_page(
         attacks=attacks, charts=charts, days=days, periods=PERIODS, query_path=query_path,
         warn_at=faces.WARN_AT, file_at=faces.FILE_AT, working_days=faces.FILING_WORKING_DAYS,
     )  # fmt: skip
+
+
+def _name_of(lang: Language, group: faces.Group) -> str:
+    """Return what a group is called; of whom something is not known, what that is."""
+    code = f"{group.dimension}_unknown" if group.code == "unknown" else group.code
+    return word(lang, "group", code)

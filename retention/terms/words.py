@@ -291,7 +291,8 @@ GROUPS: Words = {
     "80_up": ("80 岁及以上", "80 and over"),
     "female": ("女", "Women"),
     "male": ("男", "Men"),
-    "unknown": ("不详", "Not known"),
+    "age_unknown": ("年龄不详", "Age not known"),
+    "sex_unknown": ("性别不详", "Sex not known"),
     "everybody": ("全部", "Everybody"),
 }
 ACCESS_ACTIONS: Words = {

@@ -49,6 +49,13 @@ def test_the_page_shows_one_number_and_the_list_behind_it(pages: Pages, node: Te
     assert "Whom the face method fails" in text_of(browser.get("/faces"))
 
 
+def test_what_is_not_known_of_a_group_is_named(pages: Pages, node: TestNode) -> None:
+    add(node, pages.central, decided(1, age_band="unknown", sex="unknown", **ATTESTED))
+    said = text_of(pages.signed_in("zhang", "admin").get("/faces?days=30"))
+    assert "年龄不详" in said
+    assert "性别不详" in said
+
+
 def test_only_an_admin_sees_it(pages: Pages) -> None:
     refused = pages.signed_in("li", "inspector").get("/faces")
     assert refused.status_code == 403
@@ -59,10 +66,12 @@ def test_the_api_tells_the_same(pages: Pages, node: TestNode) -> None:
     counted = f.SubjectsCounted(controller="chain-9", subjects=100_000, references=9)
     add(node, pages.central, decided(1, **ATTESTED), counted)
     auth = {"Authorization": f"Bearer {TOKEN}"}
-    found = httpx.get(f"{pages.url}/v1/faces?days=7", headers=auth, trust_env=False).json()
+    found = httpx.get(
+        f"{pages.url}/v1/faces?days=7", headers=auth, trust_env=False, timeout=30
+    ).json()
     assert found["controllers"][0]["level"] == "file"
     other_way = found["everybody"]["other_way"]
     assert (other_way["count"], other_way["total"], other_way["value"]) == (1, 1, 1.0)
     assert 0 < other_way["interval"][0] < other_way["interval"][1] == 1
     assert {group["group"] for group in found["groups"]} == {"80_up", "female"}
-    assert httpx.get(f"{pages.url}/v1/faces", trust_env=False).status_code == 401
+    assert httpx.get(f"{pages.url}/v1/faces", trust_env=False, timeout=30).status_code == 401
