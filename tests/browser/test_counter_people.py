@@ -193,6 +193,20 @@ def test_who_begins_with_the_card_is_told_to_put_it_on_the_reader(stand: Stand) 
     stand.page.wait_for_url("**/counter/sessions/*")
 
 
+def test_on_a_telephone_a_session_can_be_gone_on_with_without_moving_the_list(
+    stand: Stand,
+) -> None:
+    stand.begin()
+    stand.page.set_viewport_size(PHONE)
+    stand.page.goto(stand.url)
+    box = stand.page.locator("[data-test=session-row] a").bounding_box()
+    assert box is not None
+    around = stand.page.locator(".start div.wide").bounding_box()
+    assert around is not None
+    assert box["x"] + box["width"] <= around["x"] + around["width"]
+    fits(stand.page)
+
+
 def test_a_notice_is_read_on_a_telephone_in_lines_and_not_in_a_column(stand: Stand) -> None:
     stand.begin()
     text = stand.page.locator(".notice-text dd").first
