@@ -83,7 +83,10 @@ def test_a_sign_in_that_ended_leads_from_a_button_of_the_page_to_signing_in_and_
     assert commands(aging) == 0
 
 
-def test_an_opening_that_ended_asks_for_a_reason_again(page: Page, aging: Office) -> None:
+def test_an_opening_that_ended_asks_for_a_reason_again(
+    tabs: Tabs, page: Page, aging: Office
+) -> None:
+    tabs.watch.allow(403)  # what the page asks for by itself before it is loaded again
     page.goto(at(aging))
     give_reason(page)
     aging.clock.advance(timedelta(minutes=59))
