@@ -174,7 +174,9 @@ def mended(stack: DemoStack) -> bool:
             stack.cameras.control(camera).resume()
             stack.cameras.control(camera).plug()
         stack.cameras.control("counter").show(INSURED)
-        httpx.post(f"{stack.platform_url}/control", json={"fault": None}).raise_for_status()
+        httpx.post(
+            f"{stack.platform_url}/control", json={"fault": None}, timeout=30
+        ).raise_for_status()
     except (HardwareError, httpx.HTTPError):
         return False
     return True

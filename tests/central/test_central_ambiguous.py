@@ -51,7 +51,7 @@ def web(central: TestCentral, tmp_path: Path) -> Iterator[httpx.Client]:
     with (
         served(create_app(state)) as url,
         httpx.Client(
-            base_url=url, headers={"Authorization": "Bearer token"}, trust_env=False
+            base_url=url, headers={"Authorization": "Bearer token"}, trust_env=False, timeout=30
         ) as client,
     ):
         yield client

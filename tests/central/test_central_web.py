@@ -53,7 +53,7 @@ def web(central: TestCentral, tmp_path: Path) -> Iterator[httpx.Client]:
     headers = {"Authorization": f"Bearer {TOKEN}", "X-Reason": "case 12"}
     with (
         served(create_app(state)) as url,
-        httpx.Client(base_url=url, headers=headers, trust_env=False) as client,
+        httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client,
     ):
         yield client
 

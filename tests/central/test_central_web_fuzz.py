@@ -57,7 +57,7 @@ def web(central: TestCentral, node: TestNode, tmp_path: Path) -> Iterator[httpx.
     )
     with (
         served(create_app(state)) as url,
-        httpx.Client(base_url=url, trust_env=False) as client,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
     ):
         yield client
 

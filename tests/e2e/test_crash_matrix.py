@@ -76,7 +76,7 @@ def survive(stack: DemoStack, client: PharmacyClient, seed: int, victim: str) ->
     assert disagreements(stack.data) == []
     found = check_folder(stack.data)
     assert found["exit_code"] == 0, found
-    held = httpx.get(f"{stack.platform_url}/held").json()["settlements"]
+    held = httpx.get(f"{stack.platform_url}/held", timeout=30).json()["settlements"]
     live = [one["key"] for one in held if one["state"] == "settled"]
     assert len(live) == len(set(live)), held
     stages = {client.session(session)["settlement"]["stage"] for session in sessions}

@@ -181,7 +181,9 @@ def test_the_demo_says_all_that_a_person_needs_and_makes_room_at_the_camera(
 
 
 def _can_sign_in(central: str, name: str, password: str) -> None:
-    with httpx.Client(base_url=central, trust_env=False, headers={"Origin": central}) as browser:
+    with httpx.Client(
+        base_url=central, trust_env=False, headers={"Origin": central}, timeout=30
+    ) as browser:
         answer = browser.post("/sign-in", data={"name": name, "password": password})
         assert answer.status_code == 303, answer.text
         assert browser.cookies

@@ -146,12 +146,14 @@ def test_the_process_says_where_it_is_and_obeys() -> None:
         assert running.stdout is not None
         said = json.loads(running.stdout.readline())
         control = {"kind": "fingerprint", "person": {"number": NUMBER}}
-        told = httpx.post(f"{said['url']}/control", json=control, trust_env=False)
+        told = httpx.post(f"{said['url']}/control", json=control, trust_env=False, timeout=30)
         assert told.status_code == 200
         key = bytes.fromhex(said["public_key"])
         answer = HttpDevice("fingerprint", said["url"], key, timeout_seconds=20).ask()
         assert answer.outcome == "confirmed"
-        wrong = httpx.post(f"{said['url']}/control", json={"kind": "oven"}, trust_env=False)
+        wrong = httpx.post(
+            f"{said['url']}/control", json={"kind": "oven"}, trust_env=False, timeout=30
+        )
         assert wrong.status_code == 422
     finally:
         running.terminate()

@@ -88,7 +88,7 @@ def _held(port: int, process: subprocess.Popen[bytes]) -> object:
     deadline, pause = time.monotonic() + 30, threading.Event()
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/held", trust_env=False).json()
+            return httpx.get(f"http://127.0.0.1:{port}/held", trust_env=False, timeout=30).json()
         except httpx.TransportError:
             pause.wait(0.05)
     pytest.fail("the platform did not come up")

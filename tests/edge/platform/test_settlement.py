@@ -410,6 +410,6 @@ def test_the_simulator_answers_the_same_basket_with_the_same_settlement(
 
 
 def test_a_malformed_message_is_refused_by_the_simulator(address: str) -> None:
-    with httpx.Client(trust_env=False) as client:
+    with httpx.Client(trust_env=False, timeout=30) as client:
         assert client.post(address + CALL_PATH, json={"infno": "9999"}).status_code == 422
         assert client.post(address + "/control", json={"fault": "explode"}).status_code == 422

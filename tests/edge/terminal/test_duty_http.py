@@ -196,7 +196,9 @@ def test_what_is_no_sign_in_is_refused(counter: PharmacyClient, body: dict[str, 
 
 def test_nobody_without_a_token_sees_or_signs_anybody(url: str) -> None:
     for method in ("GET", "POST"):
-        assert httpx.request(method, f"{url}/v1/duty", trust_env=False).status_code == 401
+        assert (
+            httpx.request(method, f"{url}/v1/duty", trust_env=False, timeout=30).status_code == 401
+        )
 
 
 def test_an_own_secret_ends_a_lock_of_their_own_face_alone(

@@ -324,7 +324,10 @@ def test_only_a_browser_of_the_sessions_own_counter_sees_anything(
         assert browser(stage.url, counter).get(path(OTHER, what)).status_code == 404
         assert browser(stage.url, counter).get(path("..%2fx", what)).status_code == 404
         bearer = {"Authorization": f"Bearer {counter.token}"}
-        assert httpx.get(stage.url + path(session, what), headers=bearer).status_code == 401
+        assert (
+            httpx.get(stage.url + path(session, what), headers=bearer, timeout=30).status_code
+            == 401
+        )
     assert not stage.view.watched
 
 

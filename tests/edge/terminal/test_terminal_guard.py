@@ -65,7 +65,7 @@ ROUTES = [
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Basic Zm9v", "Bearer é"])
 def test_without_a_token_every_route_is_shut(url: str, header: str | None) -> None:
     headers = {} if header is None else {"Authorization": header.encode()}
-    with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+    with httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
         for method, path in ROUTES:
             answer = client.request(method, path, content=b"{")
             problem(answer, 401, "UNAUTHENTICATED")

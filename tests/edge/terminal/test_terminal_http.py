@@ -69,7 +69,7 @@ def test_a_body_that_is_no_chunk_ends_the_connection_and_nothing_else(url: str) 
         head = b"POST /v1/pairing HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         connection.sendall(head + b"zz\r\nrubbish")
         assert b"INVALID_REQUEST" in all_of(connection)
-    assert httpx.get(url + "/healthz", trust_env=False).status_code == 200
+    assert httpx.get(url + "/healthz", trust_env=False, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTT"])
@@ -112,7 +112,7 @@ def test_more_connections_than_allowed_are_told_so(
 ) -> None:
     monkeypatch.setattr(http, "MOST_CONNECTIONS", 2)
     with connected(url), connected(url), connected(url):
-        no = httpx.get(url + "/v1/sessions", trust_env=False)
+        no = httpx.get(url + "/v1/sessions", trust_env=False, timeout=30)
     assert (no.status_code, no.headers["content-type"]) == (503, PROBLEM_MEDIA_TYPE)
     assert no.json()["code"] == "UNAVAILABLE"
 

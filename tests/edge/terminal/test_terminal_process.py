@@ -98,12 +98,14 @@ def test_it_serves_loopback_and_tls_with_its_own_certificate_beats_and_stops(
             until(lambda: _alive(lan, str(certificate)))
             counter.pair(code)
             assert counter.open()["state"] == "open"
-        assert httpx.get(plain + "/healthz", trust_env=False).json() == {"status": "alive"}
-        assert httpx.get(plain + "/readyz", trust_env=False).json()["verifier"] is False
+        assert httpx.get(plain + "/healthz", trust_env=False, timeout=30).json() == {
+            "status": "alive"
+        }
+        assert httpx.get(plain + "/readyz", trust_env=False, timeout=30).json()["verifier"] is False
         with pytest.raises(httpx.ConnectError, match="certificate"):
-            httpx.get(lan + "/healthz", trust_env=False)
+            httpx.get(lan + "/healthz", trust_env=False, timeout=30)
         with pytest.raises(httpx.RemoteProtocolError):
-            httpx.get(lan.replace("https", "http") + "/healthz", trust_env=False)
+            httpx.get(lan.replace("https", "http") + "/healthz", trust_env=False, timeout=30)
         until(lambda: beats)
         assert len(fingerprint_of(certificate)) == 95
 

@@ -30,7 +30,7 @@ def client(kit: PageKit) -> Iterator[httpx.Client]:
     app = FastAPI()
     app.include_router(kit.router())
     app.add_middleware(SecurityHeaders)
-    with served(app) as url, httpx.Client(base_url=url, trust_env=False) as client:
+    with served(app) as url, httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         yield client
 
 

@@ -212,7 +212,9 @@ def test_a_browser_that_is_not_paired_sees_and_does_nothing(
 
     assert stranger.get(PATH + place).status == 401
     headers = {"sec-fetch-site": "same-origin"}
-    sent = httpx.post(f"{url}{PATH}", data={"method": "face"}, headers=headers, trust_env=False)
+    sent = httpx.post(
+        f"{url}{PATH}", data={"method": "face"}, headers=headers, trust_env=False, timeout=30
+    )
     assert sent.status_code == 401
 
 

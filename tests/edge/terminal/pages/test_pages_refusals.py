@@ -58,7 +58,7 @@ def test_the_cookie_is_for_the_server_alone_and_secure_on_the_lan(
 ) -> None:
     def paired(address: str, verify: ssl.SSLContext | bool) -> str:
         code = pairing.new_code(store, "counter-1", store.clock)
-        with httpx.Client(base_url=address, verify=verify, trust_env=False) as client:
+        with httpx.Client(base_url=address, verify=verify, trust_env=False, timeout=30) as client:
             answer = client.post("/counter/pairing", data={"code": code, "name": "x"}, headers=OURS)
         assert answer.status_code == 303
         return answer.headers["set-cookie"]
@@ -84,7 +84,7 @@ def test_the_pages_take_no_bearer_token_and_the_api_takes_no_cookie(
     visitor: Visitor, url: str
 ) -> None:
     token = visitor.http.cookies["terminal"]
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         bearer = {"authorization": f"Bearer {token}"}
         assert client.get("/v1/sessions", headers=bearer).status_code == 200
         assert client.get("/counter/leave", headers=bearer | HTML).status_code == 401
@@ -115,7 +115,7 @@ def test_a_form_of_another_page_is_refused(
     }  # fmt: skip
     sent = {name: url if value == "ours" else value for name, value in headers.items()}
     cookie = {"cookie": f"terminal={visitor.http.cookies['terminal']}"}
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         answer = client.post(form.action, data=values, headers=sent | cookie | HTML)
     assert answer.status_code == status
     if status == 403:
@@ -147,7 +147,7 @@ def test_nothing_is_kept_of_what_a_browser_without_a_pairing_sends(
         raise AssertionError("the body of a stranger was about to be kept")
 
     monkeypatch.setattr(security, "_received", keeping)
-    with httpx.Client(base_url=url, trust_env=False, headers=HTML | OURS) as client:
+    with httpx.Client(base_url=url, trust_env=False, headers=HTML | OURS, timeout=30) as client:
         for path in ("/counter/sessions/x/reference", "/counter/sessions", "/counter/leave"):
             answer = client.post(path, content=b"x" * 3_000_000)
             assert answer.status_code == 401
@@ -313,7 +313,7 @@ def test_a_double_click_opens_one_session(visitor: Visitor, url: str, store: Nod
     cookie = {"cookie": f"terminal={visitor.http.cookies['terminal']}"}
 
     def press(_: int) -> str:
-        with httpx.Client(base_url=url, trust_env=False) as client:
+        with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
             return client.post(form.action, data=values, headers=OURS | cookie).headers["location"]
 
     with ThreadPoolExecutor(4) as pool:
@@ -419,7 +419,7 @@ def test_unknown_addresses_and_methods_are_answered_in_words_and_in_json_to_prog
     in_words(visitor.get("/nowhere"), 404, "没有这一地址", "返回首页")
     in_words(visitor.get("/counter/nowhere"), 404, "没有这一地址")
     assert visitor.http.delete("/counter/leave").status_code == 405
-    with httpx.Client(base_url=url, trust_env=False) as client:
+    with httpx.Client(base_url=url, trust_env=False, timeout=30) as client:
         assert client.get("/nowhere").json()["code"] == "NOT_FOUND"
         assert client.get("/v1/nowhere", headers=HTML).json()["code"] == "UNAUTHENTICATED"
 
