@@ -65,9 +65,9 @@ class Attempt:
     digest whether an earlier attempt showed it. When `enrolling`, there is no reference and
     nothing is compared: a capture that holds ends in REFER with REFERENCE_MISSING alone.
 
-    Raises CalibrationMismatch or UnsupportedFalseMatchRate when it is made with a calibration of
-    another model or a policy that the calibration cannot support: that is a wrong set-up, not a
-    wrong person. A missing, expired or foreign reference is a decision (REFER).
+    Raises CalibrationMismatch, CalibrationOfMoreFrames or UnsupportedFalseMatchRate when it is made
+    with a calibration of another model or a policy that the calibration cannot support: that is a
+    wrong set-up, not a wrong person. A missing, expired or foreign reference is a decision (REFER).
     """
 
     def __init__(
@@ -89,7 +89,6 @@ class Attempt:
         if len(seed) != _SEED_BYTES:
             raise ValueError("a seed has 16 bytes")
         calibration.values.require_contract(models.embedder.contract_id)
-        calibration.values.require_frames(policy.matching.frames)
         scale = Scale.of(policy, calibration, standing, amount)
         self._policy, self._calibration, self._models = policy, calibration, models
         self._reference = None if enrolling else reference

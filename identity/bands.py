@@ -31,8 +31,10 @@ def band_thresholds(
 ) -> tuple[BandThreshold, ...]:
     """Return the bands, the least strict first. A stale reference has the strictest rate in each.
 
-    Raises UnsupportedFalseMatchRate when the calibration cannot show a rate.
+    Raises UnsupportedFalseMatchRate when the calibration cannot show a rate, and
+    CalibrationOfMoreFrames when the policy fuses fewer frames than it is of.
     """
+    calibration.values.require_frames(policy.matching.frames)
     stale = policy.matching.stale_false_match_rate
     rates = [
         (band.up_to, stale if standing == "stale" else band.false_match_rate)
@@ -63,8 +65,8 @@ class Scale:
         standing: Standing,
         amount: Decimal | None,
     ) -> Self:
-        """Derive the scale. Raises UnsupportedFalseMatchRate, and ValueError on an amount that is
-        no number."""
+        """Derive the scale. Raises what `band_thresholds` raises, and ValueError on an amount that
+        is no number."""
         bands = band_thresholds(policy, calibration, standing)
         current = band_thresholds(policy, calibration, "current")
         grey = calibration.values.threshold(policy.matching.grey_false_match_rate)

@@ -110,24 +110,21 @@ def _values(policy: IdentityPolicy) -> dict[str, object]:
 
 
 def _thresholds(policy: IdentityPolicy, models: Path | None) -> list[dict[str, object]]:
-    """Return the threshold of each band. Raises UnsupportedFalseMatchRate, ModelsError."""
+    """Return the threshold of each band. Raises IdentityError when one is not supported."""
+    from identity.bands import band_thresholds
     from identity.calibration import load_calibration
     from models.runtime import load_models
 
-    values = load_calibration(load_models(models).embedder.contract_id).values
-    found: list[dict[str, object]] = []
-    for band in policy.bands:
-        rate = band.false_match_rate / policy.transaction.comparisons
-        found.append(
-            {
-                "up_to": None if band.up_to is None else str(band.up_to),
-                "false_match_rate": str(band.false_match_rate),
-                "threshold": values.threshold(rate),
-            }
-        )
-    values.threshold(policy.matching.stale_false_match_rate / policy.transaction.comparisons)
-    values.threshold(policy.matching.grey_false_match_rate)
-    return found
+    calibration = load_calibration(load_models(models).embedder.contract_id)
+    band_thresholds(policy, calibration, "stale")
+    return [
+        {
+            "up_to": None if band.up_to is None else str(band.up_to),
+            "false_match_rate": str(band.false_match_rate),
+            "threshold": band.threshold,
+        }
+        for band in band_thresholds(policy, calibration, "current")
+    ]
 
 
 def _signer(path: Path) -> Ed25519Signer:

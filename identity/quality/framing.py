@@ -51,7 +51,8 @@ class InsideShare:
     def of(self, view: View) -> float:
         """Return the share of the box inside."""
         x, y, width, height = view.face.box
-        if width <= 0 or height <= 0:
+        # Two sides that are hardly anything have no area that a float can hold.
+        if min(width, height) <= 0 or width * height <= 0:
             return 0.0
         inside_x = max(0.0, min(x + width, view.frame_size[0]) - max(x, 0.0))
         inside_y = max(0.0, min(y + height, view.frame_size[1]) - max(y, 0.0))

@@ -199,6 +199,7 @@ ONE_TAIL = {"exceedances": 30, "largest_gap": "0"}
         ({"first_step": -200}, {"from_step": -34}, "at_or_above: 24 of"),
         # More comparisons than were counted, with pictures to match.
         ({"comparisons": 2**53 - 1, "pictures": 2**53 - 1}, {}, "at_or_above: 919683 of"),
+        ({"comparisons": 919682}, {}, "upper_95: below its count, or at_or_above: above all"),
         ({"comparisons": 1e308}, {}, "comparisons: "),
         ({"at_or_above": [-1]}, {}, "at_or_above.0: "),
         ({"upper_95": [0] * 739}, {}, "upper_95: below its count"),
@@ -230,10 +231,27 @@ def test_a_target_is_refused_where_fewer_than_30_comparisons_are_left(
     committed: Calibration,
 ) -> None:
     last = max(i for i, count in enumerate(committed.at_or_above) if count >= 30)
-    smallest = committed.smallest_target()
-    assert committed.threshold(smallest) <= (committed.first_step + last) / 1000
-    with pytest.raises(UnsupportedFalseMatchRate):
-        committed.threshold(smallest * Decimal("0.999"))
+    fields = committed.model_dump(mode="json")
+    fields["at_or_above"][last + 1] = 29
+    values = parse_calibration(json.dumps(fields).encode(), "c.json").values
+    smallest = values.smallest_target()
+    assert values.threshold(smallest) <= (values.first_step + last) / 1000
+    # A share that is less than one comparison smaller is another target: nothing is rounded up.
+    for less in (Decimal("0.5"), Decimal(1)):
+        with pytest.raises(UnsupportedFalseMatchRate):
+            values.threshold(smallest - less / values.comparisons)
+
+
+def test_a_tail_that_is_far_from_the_counts_is_refused_even_when_it_says_so(
+    committed: Calibration,
+) -> None:
+    far = committed.tail.model_copy(update={"scale": committed.tail.scale * Decimal("1.2")})
+    gap = largest_gap(far, committed.first_step, committed.at_or_above)
+    assert gap > 0.3
+    fields = committed.model_dump(mode="json")
+    fields["tail"] |= {"scale": str(far.scale), "largest_gap": str(gap)}
+    with pytest.raises(CalibrationUnreadable, match="tail: the model and the counts"):
+        parse_calibration(json.dumps(fields).encode(), "c.json")
 
 
 def test_counting_compares_every_two_pictures_of_different_people_once() -> None:

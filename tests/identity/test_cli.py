@@ -208,6 +208,17 @@ def test_a_policy_is_signed_and_then_checks(
     assert "does not hold" in capsys.readouterr().err
 
 
+def test_a_policy_that_fuses_fewer_frames_than_were_calibrated_does_not_check(
+    key: Path, policy_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verifier would refuse it: better said before a node has it."""
+    policy_file.write_text(policy_file.read_text().replace("frames = 4", "frames = 3"))
+    assert main(["policy", "sign", str(policy_file), "--key", str(key), "--json"]) == 0
+    (signed,) = json.loads(capsys.readouterr().out)["policies"]
+    assert main(["policy", "check", str(policy_file), "--key", signed["public_key"]]) == 1
+    assert "4 fused frames, the policy fuses 3" in capsys.readouterr().err
+
+
 def test_the_shipped_policy_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["policy", "show", "--json"]) == 0
     (shown,) = json.loads(capsys.readouterr().out)["policies"]

@@ -166,6 +166,24 @@ def test_a_face_outside_of_the_marked_zone_is_not_compared() -> None:
     assert found.evidence.comparison_score is None
 
 
+@pytest.mark.parametrize("side", [0.0, -1.0, 5e-324, 1e-200, 1e308])
+def test_a_box_that_no_face_has_is_not_compared_and_raises_nothing(side: float) -> None:
+    """Replay judges whatever was sealed."""
+    first, *_ = ACCEPTED.evidence.used
+    frames = list(ACCEPTED.evidence.frames)
+    x, y, _, _ = frames[first].face.box
+    frames[first] = replace(frames[first], face=replace(frames[first].face, box=(x, y, side, side)))
+    found = again(TRIAL, replace(ACCEPTED.evidence, frames=tuple(frames)))
+    assert (found.outcome.value, found.reasons) == ("REFER", ("DEADLINE",))
+
+
+@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity"])
+def test_an_amount_that_is_no_number_starts_no_attempt(amount: str) -> None:
+    trial = Trial(load_policy(), ManualClock(), amount=Decimal(amount))
+    with pytest.raises(ValueError, match="the amount is no number"):
+        trial.start()
+
+
 def test_a_reference_holds_until_its_last_moment_and_not_at_it() -> None:
     begun, moment = ACCEPTED.evidence.started_at, timedelta(microseconds=1)
     for ends, outcome in ((begun + moment, "ACCEPT"), (begun, "REFER")):
