@@ -76,7 +76,7 @@ def of_the_capture(found: AttemptEvidence, policy: IdentityPolicy) -> Ending | N
     return None if _is_enough(found, policy) else _incomplete(found)
 
 
-def quality_of(frame: LookedFrame) -> FaceQuality | None:
+def quality_in(frame: LookedFrame) -> FaceQuality | None:
     """Return the measures of a looked-at frame; None of one whose aligned face was not kept."""
     if frame.aligned is None:
         return None
@@ -96,7 +96,7 @@ def _is_enough(found: AttemptEvidence, policy: IdentityPolicy) -> bool:
 
 
 def _passes(frame: LookedFrame, policy: IdentityPolicy) -> bool:
-    quality = quality_of(frame)
+    quality = quality_in(frame)
     if quality is None:
         return False
     return instruction(quality, policy.quality, zone=policy.faces) is None

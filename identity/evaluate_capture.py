@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from identity.errors import ImageRefused
 from identity.faces import dominant
 from identity.images import load_image
 from identity.policy import IdentityPolicy
-from identity.quality import CROP_MEASURES, MEASURES, Measure, View, instruction, measure
+from identity.quality import CROP_MEASURES, View, instruction, measure
 from models.errors import InferenceFailed
 from models.values import Detector, Embedder, Embedding, FaceDetection, Image
 
@@ -104,7 +104,8 @@ class Capturer:
             raise ImageRefused(str(path), f"{found}; --aligned takes {side}x{side} only")
         face = FaceDetection((0.0, 0.0, float(side), float(side)), _ALIGNED, 1.0)
         with captured.timed("quality"):
-            quality = _values(View.of(picture, face, (side, side)), CROP_MEASURES)
+            view = View.of(picture, face, (side, side))
+            quality = {each.name: each.of(view) for each in CROP_MEASURES}
         return self._embedded(picture, quality, captured)
 
     def _take_raw(self, picture: Image, captured: Captured) -> Taken:
@@ -126,8 +127,7 @@ class Capturer:
         limits = self._policy.quality.for_pictures()
         answer = one if isinstance(one, str) else instruction(found, limits)
         captured.counter_answers[answer or "OK"] += 1
-        quality = _values(View.of(crop, named, size), MEASURES)
-        return self._embedded(crop, quality, captured)
+        return self._embedded(crop, asdict(found), captured)
 
     def _embedded(self, crop: Image, quality: dict[str, float], captured: Captured) -> Taken:
         second = None
@@ -148,10 +148,6 @@ class Capturer:
             return embedding
         both = embedding + self._embedder.embed_aligned(np.ascontiguousarray(crop[:, ::-1]))
         return np.asarray(both / np.linalg.norm(both), dtype=np.float32)
-
-
-def _values(view: View, measures: Sequence[Measure]) -> dict[str, float]:
-    return {each.name: each.of(view) for each in measures}
 
 
 def labelled_face(

@@ -16,7 +16,7 @@ from identity.attempt_evidence import AttemptEvidence
 from identity.bands import Scale
 from identity.calibration import LoadedCalibration
 from identity.decision import Decision, FaceEvidence, Outcome, Standing
-from identity.endings import Ending, blocked, of_the_capture, quality_of
+from identity.endings import Ending, blocked, of_the_capture, quality_in
 from identity.fusion import fused
 from identity.liveness import challenge as challenge_signal
 from identity.liveness.panel import Panel, refusals, telling
@@ -174,7 +174,7 @@ class _Case:
         found = self.evidence
         measured = replace(
             self.counts(),
-            quality=quality_of(found.frames[found.used[-1]]),
+            quality=quality_in(found.frames[found.used[-1]]),
             liveness=tuple(signals),
             liveness_model=self._liveness_model(signals),
             challenge=self._given(signals),

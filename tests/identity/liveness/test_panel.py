@@ -241,6 +241,8 @@ def test_a_turn_outweighs_a_passive_doubt_but_not_a_passive_veto() -> None:
     assert refusals(signals(passive=DOUBTED), LIMITS) == ("PASSIVE_SPOOF",)
     assert refusals(signals(passive=DOUBTED, challenge=TURNED), LIMITS) == ()
     assert refusals(signals(passive=SURE_SPOOF, challenge=TURNED), LIMITS) == ("PASSIVE_SPOOF",)
+    at_the_limit = replace(DOUBTED, value=float(LIMITS.passive_veto_below))
+    assert refusals(signals(passive=at_the_limit, challenge=TURNED), LIMITS) == ()
 
 
 def test_a_turn_is_asked_for_only_where_it_can_settle_something() -> None:
