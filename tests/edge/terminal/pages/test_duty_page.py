@@ -65,6 +65,23 @@ def test_a_secret_signs_in_and_the_page_and_the_bar_say_so(visitor: Visitor) -> 
     assert standing(out) == "nobody"
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("REFERENCE_MISSING", "请用口令签到，或先登记本人照片"),
+        ("MISMATCH", "请看镜头再试一次，或用口令签到"),
+    ],
+)
+def test_who_was_not_recognised_is_told_what_can_help(
+    visitor: Visitor, verifier: FakeVerifier, code: str, words: str
+) -> None:
+    verifier.answers_to = lambda _: DutyLooked(accepted=False, reasons=(code,))
+    asked = form(visitor.get(PATH), "face")
+    said = visitor.send(asked, {"pharmacist": "ph-3"}, htmx=True)
+    assert (said.status, words in said.text) == (409, True)
+    assert said.text.count("请用口令签到" if code == "REFERENCE_MISSING" else "再试一次") == 1
+
+
 def test_a_wrong_secret_comes_back_as_words(visitor: Visitor) -> None:
     page = visitor.get(PATH)
     values = {"pharmacist": "ph-3", "secret": "wrong horse"}
