@@ -7,6 +7,7 @@ keys are in its memory (invariant 9).
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import os
 import resource
@@ -33,6 +34,10 @@ ORPHAN_EXIT_CODE = 70
 FAILED_EXIT_CODE = 1
 USAGE_EXIT_CODE = 2
 PARENT = "parent"
+# glibc gives every thread a heap of its own, up to eight a core, and takes little of it back: a
+# verifier of two cameras is 401 MB instead of 315 without this bound.
+HEAPS = 2
+_M_ARENA_MAX = -8  # of <malloc.h>
 
 
 class Heartbeat(Protocol):
@@ -44,6 +49,7 @@ class Heartbeat(Protocol):
 def main(spec: ProcessSpec, config: EdgeConfig, heartbeat: Heartbeat) -> None:
     """Run one process of the table until it ends. The target of multiprocessing's spawn."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    bound_heaps()
     configure(spec.name)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, setting(stop))
@@ -67,6 +73,13 @@ def main(spec: ProcessSpec, config: EdgeConfig, heartbeat: Heartbeat) -> None:
         log.exception("process_failed")
         raise SystemExit(FAILED_EXIT_CODE) from exc
     _leave()
+
+
+def bound_heaps() -> None:
+    """Let the threads of this process share HEAPS heaps. Other C libraries than glibc have one."""
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):
+        library.mallopt(_M_ARENA_MAX, HEAPS)
 
 
 def _leave() -> None:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 CARD_SOURCE, AUTHORITY_SOURCE = "id_card_chip", "authority_portrait"
+_NOTHING_TOLD: dict[DeviceKind, str] = {
+    "card_reader": "no card was read",
+    "authority": "no portrait is kept there",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +137,7 @@ def _told(parts: Parts, kind: DeviceKind, of: Holder | None = None) -> DeviceAns
     if answer is None:
         raise Refusal(Problem(503, "DEVICE_UNAVAILABLE"))
     if answer.outcome != "confirmed":
-        detail = "no card was read" if kind == "card_reader" else ""
-        raise Refusal(Problem(409, "DEVICE_REFUSED", detail))
+        raise Refusal(Problem(409, "DEVICE_REFUSED", _NOTHING_TOLD.get(kind, "")))
     return answer
 
 

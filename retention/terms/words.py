@@ -36,7 +36,10 @@ STEPS: Words = {
     "session.basket": ("录入购药清单", "Basket entered"),
     "session.proxy": ("登记代购", "Proxy declared"),
     "identity.decided": ("身份核验", "Identity decided"),
-    "identity.attack_suspected": ("疑似冒用人脸", "A copied face is suspected"),
+    "identity.attack_suspected": (
+        "活体检测未通过，可能冒用",
+        "Liveness failed: possibly a copied face",
+    ),
     "session.authorised": ("准予结算", "Settlement permitted"),
     "session.refused": ("不予结算", "Settlement refused"),
     "settlement.attempted": ("提交结算", "Settlement submitted"),
@@ -94,7 +97,7 @@ FLAGS: Words = {
     "BREACH": ("留存期限无法满足", "A retention term cannot be kept"),
     "VIEW_UNUSABLE": ("摄像头画面不可用", "A camera shows nothing usable"),
     "INDEX_REBUILT": ("节点数据库曾丢失并重建", "The node lost its database and rebuilt it"),
-    "ATTACK_SUSPECTED": ("疑似冒用人脸", "A copied face is suspected"),
+    "ATTACK_SUSPECTED": ("活体检测未通过，可能冒用", "Liveness failed: possibly a copied face"),
     "FACE_LOCKED": ("人脸方式已锁定", "The face method is locked"),
 }
 ALARMS: Words = {

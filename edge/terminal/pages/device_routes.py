@@ -12,12 +12,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from edge.terminal import actions, consents, device_actions
-from edge.terminal.models import SessionRequest
+from edge.terminal.models import AuthorityReferenceRequest, SessionRequest
 from edge.terminal.pages.forms import read
 from edge.terminal.pages.once import Once
 from edge.terminal.pages.whom import require_same
 from edge.terminal.pages.wiring import Form, Here, go_on, session_path
 from edge.terminal.parts import Parts
+from hardware.devices import Holder
 from identity.methods import DeviceMethod, Method
 from retention.pages.kit import PageKit
 from retention.records.fields import Id
@@ -70,6 +71,22 @@ def device_router(parts: Parts, _kit: PageKit, once: Once) -> APIRouter:
 
         def deed() -> str:
             device_actions.enrol_card(parts, caller, session, given)
+            return session_path(session)
+
+        return go_on(request, once.do(caller.terminal, form.press(), deed))
+
+    @router.post("/{session}/authority-reference")
+    def authority_reference(request: Request, session: Id, caller: Here, form: Form) -> Response:
+        state = actions.look_up(parts, caller, session)
+        require_same(state, form)
+        given = {"consent": consents.consented(parts, state)}
+        body = read("authority", AuthorityReferenceRequest, form.nested("once", "whom") | given)
+        holder = Holder(
+            cert_type=body.certificate.type, number=body.certificate.number, name=body.name
+        )
+
+        def deed() -> str:
+            device_actions.enrol_from_authority(parts, caller, session, holder, body.consent)
             return session_path(session)
 
         return go_on(request, once.do(caller.terminal, form.press(), deed))

@@ -44,7 +44,7 @@ def test_the_page_shows_one_number_and_the_list_behind_it(pages: Pages, node: Te
     assert "14.3 %" in said  # one of seven
     assert shown.text.count("<svg") == 2
     assert 'style="' not in shown.text  # the policy of the pages allows none
-    assert "疑似冒用人脸" in said
+    assert "活体检测未通过，可能冒用" in said
     browser.get("/language/en")
     assert "Whom the face method fails" in text_of(browser.get("/faces"))
 

@@ -134,6 +134,9 @@ SPECIES: tuple[Species, ...] = (
             lambda v, r: (Genuine(v.person, v.shown),), loop="earlier"),
     Species("injected_anew", "the same, encoded anew, so that no pixel is the same", "attack",
             lambda v, r: (Genuine(v.person, v.shown),), loop="encoded"),
+    Species("living_asked", "a person who moves, when everybody is asked to turn once", "living",
+            lambda v, r: (Genuine(v.person, v.shown, yaw_degrees=_tilt(r, 6, 14)),), (20, 35),
+            always_turns=1),
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -263,7 +264,7 @@ def beside(
         "url": devices.url, "public_key": devices.devices.signer.public_key.hex(),
         "simulated": True, "timeout_seconds": 20,
     }  # fmt: skip
-    kinds = ("certified_terminal", "fingerprint", "card_reader")
+    kinds = ("certified_terminal", "fingerprint", "card_reader", "authority")
     config = config_for(folder, devices=dict.fromkeys(kinds, known))
     app = create_app(store=store, verifier=verifier, keys=keys, config=config)
     with served(app) as address:
@@ -302,6 +303,28 @@ def test_a_reader_without_a_card_is_no_failed_verification(beside: Visitor) -> N
     assert page.status == 409
     assert "没有读到身份证" in page.text
     assert "请换一种方式核验" not in page.text
+
+
+def test_the_portrait_that_an_authority_keeps_becomes_the_reference(
+    beside: Visitor, devices: DeviceService, store: NodeStore
+) -> None:
+    opened = open_session(beside)
+    page = beside.send(opened.form("/consent"))
+    form = page.form("/authority-reference")
+    wrong = beside.send(form, {"certificate.number": NUMBER})
+    assert (wrong.status, "姓名" in wrong.text) == (422, True)
+    typed = {"certificate.number": NUMBER, "name": NAME}
+    nobody = beside.send(page.form("/authority-reference"), typed)
+    assert (nobody.status, "没有这位顾客的照片" in nobody.text) == (409, True)
+    portrait = base64.b64encode(b"\xff\xd8 official").decode()
+    kept = Somebody(number=NUMBER, issued_at="2020-05-01T00:00:00.000000Z", portrait=portrait)
+    devices.devices.control(Control(kind="authority", person=kept))
+    answer = beside.send(beside.get(page.url).form("/authority-reference"), typed)
+    assert "verify" in answer.marks
+    assert NUMBER not in answer.html
+    with store.read() as connection:
+        row = connection.execute("SELECT source FROM reference_templates").fetchone()
+    assert tuple(row) == ("authority_portrait",)
 
 
 def test_without_devices_none_is_offered(opened: Page) -> None:
