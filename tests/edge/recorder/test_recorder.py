@@ -7,6 +7,7 @@ import io
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,6 +23,7 @@ from edge.recorder import process as recorder_process
 from edge.recorder.backoff import Backoff
 from edge.recorder.process import disk_cause, run
 from edge.recorder.recording import Recording
+from edge.recorder.sockets import SealRequests
 from edge.recorder.writer import SegmentWriter, StreamRefused
 from hardware.errors import CameraUnavailable, UnsupportedCodec
 from hardware.packets import PacketSource
@@ -392,15 +394,27 @@ def test_second_recorder_of_a_camera_is_refused(node, monkeypatch):
 
 
 def test_seal_message_cuts_at_the_next_key_picture(
-    node, listed, transport_stream, config, zmq_context
+    node, listed, transport_stream, config, zmq_context, monkeypatch
 ):
+    sent, asked = threading.Event(), SealRequests.asked
+
+    def asked_in_time(requests: SealRequests) -> bool:
+        """Ask again until what was sent has crossed to the recorder's thread."""
+        found, until = asked(requests), time.monotonic() + 20
+        while sent.is_set() and not found and time.monotonic() < until:
+            threading.Event().wait(0.01)
+            found = asked(requests)
+        sent.clear()
+        return found
+
+    monkeypatch.setattr(SealRequests, "asked", asked_in_time)
     with zmq_context.socket(zmq.PUSH) as socket:
         socket.connect(config.socket("recorder-cam"))
 
         def ask(number: int) -> None:
             if number == 22:
                 socket.send(b"seal")
-                threading.Event().wait(0.2)  # the message crosses to the recorder's thread
+                sent.set()
 
         node.run(lambda: listed(transport_stream, before=ask), gone)
     lengths = [row.ended_at - row.started_at for row in node.rows()[0]]
