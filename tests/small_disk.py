@@ -5,6 +5,7 @@ Nothing is mounted for anybody else, and the kernel takes it away with the child
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -40,3 +41,17 @@ def run_on_a_disk(tmp_path: Path, size_bytes: int, function: str) -> str:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def fill_up(disk: Path, leaving: int = 0) -> None:
+    """Let something else than the product take a disk's room, but for so many bytes."""
+    with (disk / "filler").open("ab", buffering=0) as file:
+        size = 2**20
+        while size:
+            try:
+                file.write(bytes(size))
+            except OSError as exc:
+                if exc.errno != errno.ENOSPC:
+                    raise
+                size //= 2
+        file.truncate(file.seek(0, os.SEEK_END) - leaving)

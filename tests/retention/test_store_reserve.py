@@ -14,7 +14,7 @@ from retention.store import footage
 from retention.store.database import StoreUnavailable
 from retention.store.log import append, read_frontier
 from retention.store.reserve import RESERVE_BYTES, Reserve, reserve_of
-from tests.small_disk import run_on_a_disk
+from tests.small_disk import fill_up, run_on_a_disk
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_really_full_disk_still_takes_the_gap_that_says_so(tmp_path):
 
 
 def fill_a_real_disk(disk: Path) -> None:
-    """Fill a small disk with footage, then with records, and see that the gap is written."""
+    """Fill a small disk with something else, then with records, and see that the gap is written."""
     from retention.records.clock import SystemClock, to_micros
     from retention.records.ids import SystemIds
     from retention.store.database import NodeIdentity, NodeStore
@@ -131,15 +131,7 @@ def fill_a_real_disk(disk: Path) -> None:
                       SystemIds())  # fmt: skip
     reserve = reserve_of(store.path)
     assert reserve.keep()
-    with (disk / "footage").open("wb", buffering=0) as file:
-        size = 2**20
-        while size:
-            try:
-                file.write(bytes(size))
-            except OSError as exc:
-                if exc.errno != errno.ENOSPC:
-                    raise
-                size //= 2
+    fill_up(disk)
 
     def write_the_gap() -> None:
         with store.write() as connection:

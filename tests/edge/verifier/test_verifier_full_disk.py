@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 from edge.verifier.protocol import Decided, Enrol, Enrolled, EnrolmentRefused
@@ -15,7 +14,7 @@ from retention.store.database import NodeStore, StoreUnavailable
 from retention.store.log import append
 from tests.edge.counter_kit import config_for
 from tests.edge.verifier.kit import CONSENT, COUNTER, PERSON, Bench, picture, request
-from tests.small_disk import run_on_a_disk
+from tests.small_disk import fill_up, run_on_a_disk
 
 ROOM_FOR_RECORDS = 96 * 1024
 
@@ -34,13 +33,13 @@ def decide_on_a_disk(disk: Path) -> None:
     bench = Bench(config, store, clock)
     bench.enrolled()
     assert outcome(bench) == ("ACCEPT", "MATCH")
-    fill(disk, leaving=ROOM_FOR_RECORDS)
+    fill_up(disk, leaving=ROOM_FOR_RECORDS)
     known = kept(bench)
     assert outcome(bench) == ("REFER", "STORAGE_UNAVAILABLE")
     assert kept(bench) == known
     assert len(bench.records("identity.decided")) == 2
 
-    fill(disk, leaving=0)
+    fill_up(disk)
     fill_the_log(store)
     for answer in (verify(bench), enrol(bench)):
         assert isinstance(answer, EnrolmentRefused), answer
@@ -83,19 +82,6 @@ def kept(bench: Bench) -> tuple[list[str], list[str], int]:
         receipts = [row[0] for row in connection.execute("SELECT receipt FROM probes ORDER BY 1")]
         (references,) = connection.execute("SELECT count(*) FROM reference_templates").fetchone()
     return names, receipts, references
-
-
-def fill(disk: Path, leaving: int) -> None:
-    with (disk / "filler").open("ab", buffering=0) as file:
-        size = 2**20
-        while size:
-            try:
-                file.write(bytes(size))
-            except OSError as exc:
-                if exc.errno != errno.ENOSPC:
-                    raise
-                size //= 2
-        file.truncate(file.seek(0, 2) - leaving)
 
 
 def fill_the_log(store: NodeStore) -> None:
