@@ -24,8 +24,11 @@ import structlog
 import zmq
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# The first is pytest's own note of where it is; hardware.frames sets the other once a process.
-MAY_CHANGE = ("PYTEST_", "OPENCV_FFMPEG_LOGLEVEL")
+# The first is pytest's own note of where it is; hardware.frames sets the next once a process, and
+# insightface the last two when it is imported.
+MAY_CHANGE = (
+    "PYTEST_", "OPENCV_FFMPEG_LOGLEVEL", "ORT_DISABLE_TELEMETRY", "NO_ALBUMENTATIONS_UPDATE"
+)  # fmt: skip
 _opened: list[tuple[zmq.Context[Any], str]] = []
 
 
