@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from identity.liveness.planarity import FOLLOWABLE_TURNS, Depth, Pair, is_flat
 from identity.liveness.signals import About, Signal, failed, not_assessed, passed
@@ -39,6 +40,10 @@ _NS = 1_000_000_000
 _REST_NS = 800_000_000
 # Nobody answers sooner than this; what a face does until then, it does by itself.
 _REACTION_NS = 200_000_000
+# A turn goes so many times further than the head went by itself before it was asked for: a head
+# that sways on turns to neither side. Never more is asked for than a turn of 20 to 25 degrees shows.
+_BEYOND_SWAY = 1.5
+_MOST_ASKED = 0.22
 # A turn is watched for this long after it reached far enough, to see it as deep as it gets.
 _SETTLE_NS = 400_000_000
 
@@ -111,13 +116,13 @@ class ChallengeRun:
         """Judge the noses of the frames so far."""
         noses = nose_offsets(frames)
         at = np.array([frame.offset_ns for frame in frames], dtype=np.int64)
-        resting = np.flatnonzero((at <= self.asked_at_ns[0]) & np.isfinite(noses))
+        unasked = np.flatnonzero((at <= self.asked_at_ns[0]) & np.isfinite(noses))
         turned: list[tuple[Pair, ...]] = []
-        if resting.size == 0:
+        if unasked.size == 0:
             return Progress((), wrong=False, back_at_rest=False)
-        resting = resting[at[resting] >= at[resting[-1]] - _REST_NS]
+        resting = unasked[at[unasked] >= at[unasked[-1]] - _REST_NS]
         rest = float(np.median(noses[resting]))
-        far = float(self.limits.min_turn)
+        far = self._far_enough(np.abs(noses[unasked] - rest))
         for side, asked in zip(self.sides, self.asked_at_ns, strict=False):
             away = (noses - rest) * (1.0 if side == "left" else -1.0)
             begins, ends = asked + _REACTION_NS, asked + self.seconds_a_turn_ns
@@ -138,6 +143,11 @@ class ChallengeRun:
             turned.append(tuple((start, int(course[each])) for each in best))
         back = bool(abs(noses[-1] - rest) < far / 2)
         return Progress(tuple(turned), wrong=False, back_at_rest=back)
+
+    def _far_enough(self, sways: npt.NDArray[np.float64]) -> float:
+        """Return how far the nose must go, in eye distances, where it went by `sways` by itself."""
+        least = float(self.limits.min_turn)
+        return max(least, min(_BEYOND_SWAY * float(np.max(sways)), _MOST_ASKED))
 
 
 def outcome_of(signal: Signal) -> Outcome:

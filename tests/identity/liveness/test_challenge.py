@@ -134,6 +134,28 @@ def test_a_turn_counts_though_no_frame_was_taken_right_before_the_asking(
     assert verdict(frames, run_over(frames, seed_for("left"), LIMITS)) is said
 
 
+SWAYING = ((0.3, 0.6, 0.13), (0.9, 1.2, -0.11))
+
+
+@pytest.mark.parametrize("sway", [0.13, -0.13])
+def test_a_head_that_sways_as_before_turns_to_neither_side(sway: float) -> None:
+    """Neither a film that sways passes by it, nor is a person suspected who did not understand."""
+    frames = film(*SWAYING, (3.0, 3.6, sway), (4.2, 4.8, -sway))
+    made = signal(frames, run_over(frames, seed_for("left"), LIMITS), LIMITS, [])
+    assert (made.verdict, made.value) == (Verdict.NOT_ASSESSED, 0.0)
+
+
+@pytest.mark.parametrize(("offset", "said"), [(0.21, Verdict.PASS), (-0.21, Verdict.FAIL)])
+def test_a_turn_counts_that_goes_beyond_the_sway(offset: float, said: Verdict) -> None:
+    frames = film(*SWAYING, (3.0, 4.0, offset))
+    assert verdict(frames, run_over(frames, seed_for("left"), LIMITS)) is said
+
+
+def test_whoever_looked_far_aside_before_is_not_asked_for_more_than_people_can() -> None:
+    frames = film((0.3, 0.6, 0.4), (3.0, 4.0, 0.24))
+    assert verdict(frames, run_over(frames, seed_for("left"), LIMITS)) is Verdict.PASS
+
+
 def test_two_turns_are_asked_one_after_the_other() -> None:
     frames = film((3.0, 4.0, 0.2), (6.0, 7.0, -0.2))
     run = run_over(frames, seed_for("left", "right"), TWO)
