@@ -41,7 +41,7 @@ _REST_NS = 800_000_000
 # Nobody answers sooner than this; what a face does until then, it does by itself.
 _REACTION_NS = 200_000_000
 # A turn goes so many times further than the head went by itself before it was asked for: a head
-# that sways on turns to neither side. Never more is asked for than a turn of 20 to 25 degrees shows.
+# that sways on turns to neither side. Never more is asked for than turns of 20 to 25 degrees show.
 _BEYOND_SWAY = 1.5
 _MOST_ASKED = 0.22
 # A turn is watched for this long after it reached far enough, to see it as deep as it gets.
