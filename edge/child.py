@@ -76,7 +76,8 @@ def main(spec: ProcessSpec, config: EdgeConfig, heartbeat: Heartbeat) -> None:
 
 
 def bound_heaps() -> None:
-    """Let the threads of this process share HEAPS heaps. Other C libraries than glibc have one."""
+    """Let the threads of this process share HEAPS heaps; changes nothing where the C library
+    has no such call."""
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):
         library.mallopt(_M_ARENA_MAX, HEAPS)

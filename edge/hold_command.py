@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from edge.command_kit import ask_secret, tell
 from edge.config import EdgeConfig
-from edge.inspector_command import ask_secret, tell
 from edge.said import said
 from retention.pages.formats import absolute
 from retention.policy import SHANGHAI
@@ -80,7 +80,7 @@ def _place(wanted: argparse.Namespace, config: EdgeConfig) -> int:
         except holds.HoldRefused as exc:
             raise UsageError(str(exc)) from exc
         _check_cameras(store, config, wanted.camera)
-        inspectors.check(store, wanted.author, ask_secret())
+        inspectors.check(store, wanted.author, ask_secret("inspectors"))
         with store.write() as connection:
             holds.place(store, connection, placed)
             known = placed.hold.session is None or holds.knows(connection, placed.hold.session)
@@ -147,7 +147,7 @@ def _release(wanted: argparse.Namespace, config: EdgeConfig) -> int:
     except ValidationError as exc:
         raise UsageError(f"hold: {first_error(exc)}") from exc
     with closing(config.open_store()) as store:
-        inspectors.check(store, wanted.author, ask_secret())
+        inspectors.check(store, wanted.author, ask_secret("inspectors"))
         with store.write() as connection:
             answer = holds.release(store, connection, released)
     if answer == "unknown":

@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from contextlib import closing
 
+from edge.command_kit import add_deeds, ask_secret, nobody, tell, tell_listed
 from edge.config import EdgeConfig
-from edge.inspector_command import add_deeds, ask_secret, nobody, tell, tell_listed
 from edge.terminal import pharmacists
 from edge.terminal.pharmacists import Revoked
 
@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _add(wanted: argparse.Namespace, config: EdgeConfig) -> int:
-    secret = ask_secret("药师口令 / pharmacist's secret: ")
+    secret = ask_secret("pharmacists")
     with closing(config.open_store()) as store:
         pharmacists.add(store, wanted.id, secret)
     return tell(wanted, {"pharmacist": wanted.id}, [f"已登记 / stored: {wanted.id}"])

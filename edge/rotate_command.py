@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.command_kit import tell
 from edge.config import EdgeConfig
-from edge.inspector_command import tell
 from retention.durable import FileLock
 
 if TYPE_CHECKING:

@@ -236,9 +236,8 @@ def parse_calibration(content: bytes, source: str) -> LoadedCalibration:
     except ValidationError as exc:
         first = exc.errors(include_url=False)[0]
         # What is wrong with the file as a whole names its keys itself.
-        where = "".join(f"{part}: " for part in [".".join(map(str, first["loc"]))] if part)
-        reason = where + first["msg"].removeprefix("Value error, ")
-        raise CalibrationUnreadable(source, reason) from exc
+        key, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+        raise CalibrationUnreadable(source, f"{key}: {said}" if key else said) from exc
     return LoadedCalibration(values, hashlib.sha256(content).hexdigest(), content)
 
 
